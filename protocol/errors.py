@@ -13,6 +13,10 @@ class ProtocolError(SealError, ValueError):
     """A frame or message broke the protocol: malformed, oversized, of another version, or out of order."""
 
 
+class ChannelError(SealError, OSError):
+    """A socket, key or connection file of the bus cannot be used: port taken, file missing or malformed, libzmq without CURVE."""
+
+
 class TransferError(SealError, OSError):
     """Adapter bytes could not be moved or do not match the SHA-256 that names them."""
 
