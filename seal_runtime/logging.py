@@ -1,0 +1,60 @@
+"""Structured logs: one JSON line an event in the process's own file, and readable lines on the console when asked for.
+
+Events are nouns and past verbs with fields (`edit_graded`, reward=0.4). role, agent and run are bound once, here; round and job
+are bound by whoever knows them. Files are opened in append mode and written one line a write, so a killed process leaves whole lines.
+"""
+
+import sys
+from collections.abc import MutableMapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TextIO
+
+import structlog
+
+LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+Event = MutableMapping[str, Any]
+
+
+class _FileSink:
+    """Writes each event as one JSON line before the console renders it; a full disk must not stop the work."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._render = structlog.processors.JSONRenderer(sort_keys=False)
+
+    def __call__(self, logger: Any, method: str, event: Event) -> Event:
+        line = self._render(logger, method, dict(event))
+        try:
+            self._stream.write(f"{line if isinstance(line, str) else line.decode()}\n")
+            self._stream.flush()
+        except OSError as error:
+            print(f"log line lost ({error.strerror}): {line!r}", file=sys.stderr)  # noqa: T201
+        return event
+
+
+def _timestamp(logger: Any, method: str, event: Event) -> Event:
+    event["time"] = datetime.now(UTC).isoformat(timespec="milliseconds")
+    return event
+
+
+def _drop(logger: Any, method: str, event: Event) -> Event:
+    raise structlog.DropEvent
+
+
+def configure_logging(*, role: str, agent: str, run: str, log_file: Path | None, console: bool, level: str = "info") -> None:
+    """Set up logging for this process. `log_file` None writes no file; `console` also renders readable lines on stderr."""
+    processors: list[Any] = [structlog.contextvars.merge_contextvars, structlog.processors.add_log_level, _timestamp]
+    processors.append(structlog.processors.format_exc_info)
+    if log_file is not None:
+        log_file.parent.mkdir(parents=True, exist_ok=True)
+        processors.append(_FileSink(log_file.open("a", encoding="utf-8", buffering=1)))
+    processors.append(structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), timestamp_key="time") if console else _drop)
+    structlog.configure(
+        processors=processors,
+        wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
+        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+    structlog.contextvars.clear_contextvars()
+    structlog.contextvars.bind_contextvars(role=role, agent=agent, run=run)
