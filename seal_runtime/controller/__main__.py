@@ -1,0 +1,151 @@
+"""The controller process: `python -m seal_runtime.controller --run-dir DIR`; it begins the run or takes it up where it stopped.
+
+Exit codes: 0 done, 2 could not begin (nothing was done), 3 stopped by the user, 4 failed. Any other end is a death, and a new controller
+on the same directory resumes.
+"""
+
+import argparse
+import os
+import secrets
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+
+import structlog
+
+from protocol.errors import SealError
+from protocol.router import ControllerSocket
+from protocol.security import write_connection_file
+from seal_runtime.config.loading import load_resolved
+from seal_runtime.config.topology import Topology
+from seal_runtime.controller.blobs import UPLOAD_PREFIX
+from seal_runtime.controller.commands import EndPhase, Finish
+from seal_runtime.controller.recovery import committed_records, open_history
+from seal_runtime.controller.service import ControllerService
+from seal_runtime.controller.state import RunState
+from seal_runtime.errors import ConfigError
+from seal_runtime.ledger import Ledger, LedgerReader
+from seal_runtime.logging import configure_logging
+from seal_runtime.store.adapters import AdapterStore
+from seal_runtime.store.run_directory import RunDirectory
+from seal_runtime.tasks.registry import make_task
+
+log = structlog.get_logger()
+
+EXIT_CODES: dict[EndPhase, int] = {"done": 0, "stopped": 3, "failed": 4}
+EXIT_USAGE = 2
+NONCE_FILE = ".nonce"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Parse the command line, run, and return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m seal_runtime.controller", description="Control one run of seal-runtime.")
+    parser.add_argument("--run-dir", type=Path, required=True, help="run directory that holds topology.resolved.yaml")
+    parser.add_argument("--console", action="store_true", help="also print readable log lines on stderr")
+    options = parser.parse_args(arguments)
+    stop = _StopSignals()
+    try:
+        finish = run_controller(options.run_dir, stop.reason, console=options.console)
+    except SealError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return EXIT_USAGE
+    if finish.phase == "failed":
+        sys.stderr.write(f"error: {finish.reason}\n")
+    return EXIT_CODES[finish.phase]
+
+
+def run_controller(run_dir: Path, stop_reason: Callable[[], str | None], *, console: bool) -> Finish:
+    """Control the run in `run_dir` to its end. Raises SealError when it cannot begin."""
+    run = RunDirectory(run_dir)
+    topology = load_resolved(run.topology)
+    _create(run)
+    run_id = topology.run.name
+    configure_logging(role="controller", agent="controller", run=run_id, log_file=run.log("controller"), console=console)
+    ledger = Ledger(run.ledger)
+    try:
+        return _serve(topology, run, ledger, stop_reason)
+    except SealError as error:
+        log.error("controller_failed", reason=str(error))
+        raise
+    finally:
+        ledger.close()
+
+
+def _serve(topology: Topology, run: RunDirectory, ledger: Ledger, stop_reason: Callable[[], str | None]) -> Finish:
+    run_id, task = topology.run.name, make_task(topology.task)
+    store = AdapterStore(run.adapters)
+    history = open_history(ledger, run, store, run_id=run_id, now=time.time())
+    state = RunState(
+        topology=topology,
+        task=task,
+        run_id=run_id,
+        epoch=history.epoch,
+        started_at=history.started_at,
+        active_seconds=history.active_seconds,
+    )
+    with LedgerReader(run.ledger) as reader:
+        commands = state.begin(time.monotonic(), committed_records(reader))
+    nonce = _nonce(run.adapters / NONCE_FILE)
+    socket = ControllerSocket.bind(topology.bus.bind, run_id=run_id, curve=topology.bus.curve)
+    try:
+        write_connection_file(socket.connection, run.connection)
+        log.info("controller_started", endpoint=socket.endpoint, pid=os.getpid(), epoch=history.epoch)
+        service = ControllerService(topology=topology, run=run, state=state, ledger=ledger, store=store, store_nonce=nonce, socket=socket)
+        finish = service.serve(commands, stop_reason)
+    finally:
+        run.connection.unlink(missing_ok=True)
+        socket.close()
+    if finish.phase == "done" and topology.run.keep_adapters == "none":
+        _sweep(store, state)
+    return finish
+
+
+def _create(run: RunDirectory) -> None:
+    try:
+        run.create()
+    except OSError as error:
+        raise ConfigError(
+            f"cannot make the run directory {run.root}: {error.strerror}; choose another run.dir or free disk space"
+        ) from error
+
+
+def _nonce(path: Path) -> str:
+    """Return the store's nonce, made once: who reads the same shares the disk."""
+    try:
+        if not path.is_file():
+            path.write_text(secrets.token_hex(16), encoding="utf-8")
+        return path.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise ConfigError(f"cannot write {path}: {error.strerror}; is the disk full or read-only?") from error
+
+
+def _sweep(store: AdapterStore, state: RunState) -> None:
+    """Delete what killed or late agents left in the store of a run that is done: everything that is not a policy's."""
+    for folder in store.root.iterdir():
+        leftover = folder.name.startswith((".staging-", UPLOAD_PREFIX))
+        if folder.is_dir() and (leftover or not state.needs_adapter(folder.name)):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+class _StopSignals:
+    """Remembers SIGTERM and SIGINT; the service asks between two turns of its loop."""
+
+    def __init__(self) -> None:
+        self._name: str | None = None
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._note)
+
+    def reason(self) -> str | None:
+        """Return why the run shall stop, None when it shall not."""
+        return None if self._name is None else f"the controller received {self._name}"
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self._name = signal.Signals(number).name
+
+
+if __name__ == "__main__":
+    sys.exit(main())

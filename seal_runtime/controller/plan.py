@@ -1,0 +1,212 @@
+"""What a run consists of: its studies, fixed by the topology and the task before the first job.
+
+A study is a set of contexts that one policy version is measured on in one way. Reward studies use the reward split only and are the
+only ones that credit ever sees; everything else is measured on held-out contexts. Pure: the same inputs give the same plan.
+"""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, cast
+
+from protocol.jobs import Question
+from seal_runtime.config.topology import Topology
+from seal_runtime.errors import ConfigError, DataError
+from seal_runtime.seeds import derive_seed
+from seal_runtime.tasks.base import Instance, ScriptedTask, Task
+
+Purpose = Literal["reward", "heldout", "baseline", "retention"]
+EditSource = Literal["policy", "none", "empty", "scripted"]
+
+RETENTION_CHUNK = 40
+"""Retention questions in one evaluation job."""
+
+_PRIORITY: dict[Purpose, int] = {"reward": 0, "heldout": 1, "baseline": 2, "retention": 3}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Study:
+    """One measurement of one policy version.
+
+    `source` says where the edits come from (`none`: no adapter at all). `round` is the round whose credit needs this study, 0 for all
+    others. `steps_of` names the study whose optimizer steps a control copies, "" otherwise.
+    """
+
+    name: str
+    purpose: Purpose
+    source: EditSource
+    policy_version: int
+    round: int
+    instances: tuple[Instance, ...]
+    edits_per_context: int
+    replicates: int
+    steps_of: str
+
+    @property
+    def num_items(self) -> int:
+        """Return how many self-edits the study scores."""
+        return len(self.instances) * self.edits_per_context
+
+    @property
+    def priority(self) -> int:
+        """Return the rank among the studies of a policy version, smaller first: what a round waits for comes before all else."""
+        return 0 if self.round else _PRIORITY[self.purpose]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """All studies of a run in the order in which they are opened, and what people should know about it."""
+
+    studies: tuple[Study, ...]
+    notes: tuple[str, ...]
+    num_rounds: int
+
+    def study(self, name: str) -> Study:
+        """Return a study by name."""
+        return next(study for study in self.studies if study.name == name)
+
+    def opened_by_policy(self, version: int) -> list[Study]:
+        """Return the studies that may begin as soon as the policy version exists."""
+        return [study for study in self.studies if study.policy_version == version and not study.steps_of]
+
+    def of_round(self, number: int) -> list[Study]:
+        """Return the studies that must be complete before the round's credit."""
+        return [study for study in self.studies if study.round == number]
+
+
+def make_plan(topology: Topology, task: Task) -> Plan:
+    """Return the studies of a run. Raises ConfigError when there is nothing to learn from, DataError for unusable instances."""
+    notes: list[str] = []
+    studies: list[Study] = []
+    rounds = topology.run.rounds
+    if rounds:
+        studies += _reward_studies(topology, _checked(task.instances("reward"), "reward"), notes)
+    if topology.evaluation.num_contexts:
+        split = topology.evaluation.split
+        available = _checked(task.instances(split), split)
+        studies += _heldout_studies(topology, task, available[: topology.evaluation.num_contexts])
+        notes += _shortfall(f"held-out contexts ({split} split)", topology.evaluation.num_contexts, len(available))
+    questions = _retention_questions(task) if topology.evaluation.retention else ()
+    studies += [_retention(version, questions) for version in dict.fromkeys((0, rounds)) if questions]
+    if not studies:
+        raise ConfigError(
+            "expected something to do, got run.rounds 0 and no evaluation; set run.rounds or evaluation.num_contexts to at least 1"
+        )
+    return Plan(studies=tuple(studies), notes=tuple(notes), num_rounds=rounds)
+
+
+def round_contexts(topology: Topology, available: Sequence[Instance], round_number: int) -> tuple[Instance, ...]:
+    """Return the contexts of a round: the same for all rounds, or others each round with `algorithm.resample_contexts`."""
+    shuffled = list(available)
+    draw = round_number if topology.algorithm.resample_contexts else 0
+    random.Random(derive_seed(topology.run.seed, "contexts", draw)).shuffle(shuffled)
+    return tuple(shuffled[: topology.algorithm.contexts_per_round])
+
+
+def _reward_studies(topology: Topology, available: Sequence[Instance], notes: list[str]) -> list[Study]:
+    algorithm = topology.algorithm
+    if not available:
+        raise ConfigError(f"expected instances in the reward split of task {topology.task.name!r}, got none; raise task.limit or add data")
+    notes += _shortfall("reward contexts", algorithm.contexts_per_round, len(available))
+    studies = []
+    for number in range(1, topology.run.rounds + 1):
+        contexts = round_contexts(topology, available, number)
+        studies.append(
+            Study(
+                name=f"round-{number}",
+                purpose="reward",
+                source="policy",
+                policy_version=number - 1,
+                round=number,
+                instances=contexts,
+                edits_per_context=algorithm.edits_per_context,
+                replicates=algorithm.replicates,
+                steps_of="",
+            )
+        )
+        if algorithm.select == "improved":
+            studies.append(_single(f"baseline-v{number - 1}", "baseline", "none", number - 1, contexts, round_number=number))
+    return studies
+
+
+def _heldout_studies(topology: Topology, task: Task, contexts: Sequence[Instance]) -> list[Study]:
+    if not contexts:
+        return []
+    evaluation, last = topology.evaluation, topology.run.rounds
+    versions = [version for version in range(last + 1) if version % evaluation.every_rounds == 0 or version == last]
+    studies = [
+        Study(
+            name=f"heldout-v{version}",
+            purpose="heldout",
+            source="policy",
+            policy_version=version,
+            round=0,
+            instances=tuple(contexts),
+            edits_per_context=evaluation.edits_per_context,
+            replicates=1,
+            steps_of="",
+        )
+        for version in versions
+    ]
+    if evaluation.baselines:
+        studies.append(_single("no-update", "baseline", "none", 0, contexts))
+        studies.append(_single("passage-only", "baseline", "empty", 0, contexts))
+        if callable(getattr(task, "scripted_edit", None)):
+            studies.append(_single("scripted", "baseline", "scripted", 0, contexts))
+        studies.append(_single("passage-only-equal-steps", "baseline", "empty", 0, contexts, steps_of=f"heldout-v{last}"))
+    return studies
+
+
+def _single(
+    name: str,
+    purpose: Purpose,
+    source: EditSource,
+    version: int,
+    instances: Sequence[Instance],
+    *,
+    round_number: int = 0,
+    steps_of: str = "",
+) -> Study:
+    """Return a study of one edit, or none, a context."""
+    return Study(
+        name=name,
+        purpose=purpose,
+        source=source,
+        policy_version=version,
+        round=round_number,
+        instances=tuple(instances),
+        edits_per_context=1,
+        replicates=1,
+        steps_of=steps_of,
+    )
+
+
+def _retention(version: int, questions: tuple[Question, ...]) -> Study:
+    """Return the study that asks what the base model knew; chunks of questions stand in for contexts."""
+    chunks = [questions[start : start + RETENTION_CHUNK] for start in range(0, len(questions), RETENTION_CHUNK)]
+    instances = [
+        Instance(instance_id=f"known-{index}", title="", context="", prompt="", questions=chunk) for index, chunk in enumerate(chunks)
+    ]
+    return _single(f"retention-v{version}", "retention", "none", version, instances)
+
+
+def _retention_questions(task: Task) -> tuple[Question, ...]:
+    if callable(getattr(task, "retention_questions", None)):
+        return tuple(cast(ScriptedTask, task).retention_questions())
+    return ()
+
+
+def _checked(instances: Sequence[Instance], split: str) -> Sequence[Instance]:
+    """Return the instances. Raises DataError for one without questions or a repeated id: neither could be scored."""
+    seen: set[str] = set()
+    for instance in instances:
+        if not instance.questions:
+            raise DataError(f"instance {instance.instance_id!r} of the {split} split has no questions; remove it or ask at least one")
+        if instance.instance_id in seen:
+            raise DataError(f"instance id {instance.instance_id!r} occurs twice in the {split} split; make the ids unique")
+        seen.add(instance.instance_id)
+    return instances
+
+
+def _shortfall(what: str, wanted: int, available: int) -> list[str]:
+    return [f"{wanted} {what} were asked for, the task has {available}: using {available}"] if available < wanted else []

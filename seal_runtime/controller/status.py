@@ -1,0 +1,105 @@
+"""The snapshot that observers see. Cheap enough to be made twice a second: counts are kept as the run goes."""
+
+from protocol.jobs import Role
+from protocol.messages import RunStatus
+from seal_runtime.controller.agents_table import AgentsTable
+from seal_runtime.controller.commands import Finish
+from seal_runtime.controller.dispatch import Dispatcher
+from seal_runtime.controller.plan import Plan, Study
+from seal_runtime.controller.workflow import Workflow
+
+MIN_ETA_SECONDS = 5.0
+"""No estimate of the time left before work has been coming in for so long."""
+MIN_ETA_SHARE = 0.02
+"""No estimate before this share of the run's work is done."""
+
+_WEIGHT: dict[Role, float] = {"proposer": 0.3, "trainer": 1.0, "evaluator": 0.5, "critic": 0.0}
+"""How much a self-edit's proposal, inner loop and examination cost relative to one another, about."""
+
+
+def study_weight(study: Study) -> float:
+    """Return the work in one self-edit of a study, in inner loops."""
+    proposal = _WEIGHT["proposer"] if study.source == "policy" else 0.0
+    adaptation = 0.0 if study.source == "none" else _WEIGHT["trainer"]
+    return proposal + study.replicates * (adaptation + _WEIGHT["evaluator"])
+
+
+class Estimate:
+    """Estimates the time left from the work done since this controller began."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._total = sum(study.num_items * study_weight(study) for study in plan.studies)
+        self._began_at: float | None = None
+        self._done_at_start = 0.0
+
+    def begin(self, workflow: Workflow, now: float) -> None:
+        """Start the clock, once: at the first result, so that the loading of models does not count."""
+        if self._began_at is None:
+            self._began_at, self._done_at_start = now, self._done(workflow)
+
+    def eta_seconds(self, workflow: Workflow, now: float) -> float | None:
+        """Return the seconds left, None while there is nothing to go by."""
+        if self._began_at is None or now - self._began_at < MIN_ETA_SECONDS:
+            return None
+        done = self._done(workflow)
+        gained = done - self._done_at_start
+        if gained <= MIN_ETA_SHARE * self._total:
+            return None
+        return (self._total - done) * (now - self._began_at) / gained
+
+    def _done(self, workflow: Workflow) -> float:
+        return sum(progress.num_settled * study_weight(progress.study) for progress in workflow.studies.values())
+
+
+def phase_of(workflow: Workflow, agents: AgentsTable, finish: Finish | None, *, has_results: bool) -> str:
+    """Return the one word for people."""
+    if finish is not None:
+        return "stopping" if finish.phase == "stopped" else finish.phase
+    if not has_results and not any(entry.is_ready for entry in agents.all()):
+        return "starting"
+    number = workflow.lineage.latest.version + 1
+    if number > workflow.plan.num_rounds:
+        return "finishing"
+    gates = [workflow.studies.get(study.name) for study in workflow.plan.of_round(number)]
+    return "updating" if all(progress is not None and progress.is_closed for progress in gates) else "running"
+
+
+def make_status(
+    *,
+    run_id: str,
+    workflow: Workflow,
+    agents: AgentsTable,
+    dispatcher: Dispatcher,
+    phase: str,
+    problems: list[str],
+    eta_seconds: float | None,
+    started_at: float,
+    elapsed_seconds: float,
+    now: float,
+) -> RunStatus:
+    """Put the snapshot together; `frames_dropped` is the shell's to fill in."""
+    plan = workflow.plan
+    version = workflow.lineage.latest.version
+    invalid = [
+        f"{name}: {progress.num_invalid} self-edit(s) could not be measured"
+        for name, progress in workflow.studies.items()
+        if progress.num_invalid
+    ]
+    return RunStatus(
+        run_id=run_id,
+        phase=phase,
+        round=min(version + 1, plan.num_rounds),
+        num_rounds=plan.num_rounds,
+        policy_version=version,
+        started_at=started_at,
+        elapsed_seconds=elapsed_seconds,
+        eta_seconds=0.0 if phase == "done" else eta_seconds,
+        items_done=sum(progress.num_settled for progress in workflow.studies.values()),
+        items_total=sum(study.num_items for study in plan.studies),
+        jobs_waiting=dispatcher.num_waiting(),
+        frames_dropped=0,
+        agents=tuple(entry.status(now) for entry in agents.all()),
+        studies=tuple(progress.status() for progress in workflow.studies.values()),
+        problems=(*plan.notes, *problems, *invalid),
+    )

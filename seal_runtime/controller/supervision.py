@@ -1,0 +1,118 @@
+"""Deadlines: which agents and jobs have exceeded theirs, and what people should worry about. Finds, does not act."""
+
+from dataclasses import dataclass
+
+from protocol.jobs import ROLES, Role
+from seal_runtime.config.topology import Topology
+from seal_runtime.controller.agents_table import AgentEntry, AgentsTable
+from seal_runtime.controller.dispatch import Dispatcher, Ticket
+
+STUCK_SECONDS = 20.0
+"""A main thread that has not come round for so long is named as a problem; a long training step may be innocent."""
+MIN_LOST_LEASE_SECONDS = 30.0
+"""A job that a beating agent has not mentioned for so long never reached it (its connection broke under the message)."""
+ABSENCE_SHOWN_SECONDS = 20.0
+"""A role without agents becomes a problem after so long; at the start they are on their way."""
+DEPARTED_SHOWN_SECONDS = 60.0
+MAX_TICK_GAP_SECONDS = 3.0
+"""A longer gap between ticks means that this process was stopped: silence during it proves nothing about the agents."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overdue:
+    """An agent or a job that exceeded a deadline, and how."""
+
+    agent: AgentEntry
+    ticket: Ticket | None
+    reason: str
+
+
+class Supervision:
+    """Watches the clock on behalf of the state machine."""
+
+    def __init__(self, topology: Topology, agents: AgentsTable, dispatcher: Dispatcher) -> None:
+        self._limits = topology.limits
+        self._agent_timeout_seconds = topology.bus.agent_timeout_seconds
+        self._lost_lease_seconds = max(MIN_LOST_LEASE_SECONDS, 2 * topology.bus.agent_timeout_seconds)
+        self._agents = agents
+        self._dispatcher = dispatcher
+        self._last_tick: float | None = None
+        self._absent_since: dict[Role, float] = {}
+        self._departed: list[tuple[float, str]] = []
+
+    def tick(self, now: float) -> None:
+        """Note that time passed; forgive silence while this process itself did not run."""
+        gap = now - self._last_tick if self._last_tick is not None else 0.0
+        if gap > MAX_TICK_GAP_SECONDS:
+            for entry in self._agents.all():
+                entry.last_seen = min(now, entry.last_seen + gap)
+        self._last_tick = now
+        self._departed = [(at, text) for at, text in self._departed if now - at < DEPARTED_SHOWN_SECONDS]
+
+    def departed(self, text: str, now: float) -> None:
+        """Keep an agent's death among the problems for a while."""
+        self._departed.append((now, text))
+
+    def overdue_agents(self, now: float) -> list[Overdue]:
+        """Return the agents that are silent or took too long to start."""
+        found = []
+        for entry in self._agents.all():
+            silent, starting = now - entry.last_seen, now - entry.registered_at
+            if silent > self._agent_timeout_seconds:
+                found.append(Overdue(agent=entry, ticket=None, reason=f"silent for {silent:.0f} s"))
+            elif not entry.is_ready and starting > self._limits.startup_timeout_seconds:
+                reason = f"not ready {starting:.0f} s after it registered (limits.startup_timeout_seconds)"
+                found.append(Overdue(agent=entry, ticket=None, reason=reason))
+        return found
+
+    def overdue_jobs(self, now: float) -> list[Overdue]:
+        """Return the leases that lasted too long."""
+        found = []
+        for ticket in self._dispatcher.leased():
+            seconds, entry = now - ticket.leased_at, self._agents.get(ticket.agent)
+            if entry is not None and seconds > self._limits.job_timeout_seconds:
+                reason = f"not done after {seconds:.0f} s (limits.job_timeout_seconds)"
+                found.append(Overdue(agent=entry, ticket=ticket, reason=reason))
+        return found
+
+    def lost_leases(self, entry: AgentEntry, job_ids: tuple[str, ...], now: float) -> list[Ticket]:
+        """Renew the leases that a heartbeat mentions; return those that it has not mentioned for long."""
+        mentioned, lost = set(job_ids), []
+        for job_id in entry.job_ids:
+            ticket = self._dispatcher.ticket(job_id)
+            if job_id in mentioned:
+                ticket.seen_at = now
+            elif now - ticket.seen_at > self._lost_lease_seconds:
+                lost.append(ticket)
+        return lost
+
+    def deserted_role(self, now: float) -> str | None:
+        """Return why the run cannot go on: a role with waiting jobs has had no agent for too long."""
+        waiting = self._dispatcher.num_waiting()
+        for role in ROLES:
+            if not waiting[role] or self._agents.of_role(role):
+                self._absent_since.pop(role, None)
+                continue
+            seconds = now - self._absent_since.setdefault(role, now)
+            if seconds > self._limits.no_agent_timeout_seconds:
+                return (
+                    f"{waiting[role]} job(s) wait for a {role} and none has been there for {seconds:.0f} s "
+                    f"(limits.no_agent_timeout_seconds); `seal-runtime attach {role}` one and resume the run"
+                )
+        return None
+
+    def problems(self, now: float) -> list[str]:
+        """Return one line for each thing that people should look at."""
+        lines = [text for _, text in self._departed]
+        for entry in self._agents.all():
+            silent = now - entry.last_seen
+            age = entry.step_age_seconds + silent
+            if entry.is_ready and age > STUCK_SECONDS:
+                job = next(iter(entry.job_ids), "no job")
+                lines.append(f"{entry.name} has been in one step for {age:.0f} s ({job})")
+            elif silent > self._agent_timeout_seconds / 2:
+                lines.append(f"{entry.name} has been silent for {silent:.0f} s")
+        for role, since in self._absent_since.items():
+            if now - since > ABSENCE_SHOWN_SECONDS:
+                lines.append(f"no {role} for {now - since:.0f} s while jobs wait; `seal-runtime attach {role}` adds one")
+        return lines

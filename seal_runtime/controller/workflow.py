@@ -1,0 +1,241 @@
+"""What follows from a result: the life of a self-edit, of a study and of a round. Pure; knows nothing of agents, leases or attempts.
+
+    propose -> adapt (each replicate) -> evaluate -> score        every self-edit
+    all self-edits of a round settled -> credit -> policy update  the outer loop, which opens the next studies
+
+Invariants: the same results in any order give the same jobs, scores and policies; only studies of purpose `reward` (and the baseline
+that a round asked for, on the same contexts) reach a CreditJob; what could not be measured is never a score.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from protocol.jobs import AdapterRef, AdaptResult, CreditResult, EvaluateResult, JobResult, ProposeResult
+from seal_runtime.config.topology import Topology
+from seal_runtime.controller.commands import Command, Commit, Finish, ForgetAdapter, LogEvent, LogValue, WriteMetrics
+from seal_runtime.controller.lineage import Lineage, credit_groups
+from seal_runtime.controller.plan import Plan, Study
+from seal_runtime.controller.progress import EditProgress, StudyProgress
+from seal_runtime.controller.result_checks import score_of
+from seal_runtime.controller.work import Work, WorkFactory
+from seal_runtime.errors import EditParseError
+from seal_runtime.ledger.records import JobKey, SetAsideRecord
+from seal_runtime.tasks.base import Instance, Task
+
+
+@dataclass(slots=True)
+class Effects:
+    """What a step of the workflow leads to: new work and commands, in order."""
+
+    works: list[Work] = field(default_factory=list)
+    commands: list[Command] = field(default_factory=list)
+    finish: Finish | None = None
+
+    def log(self, name: str, **fields: LogValue) -> None:
+        """Add a log event."""
+        self.commands.append(LogEvent(level="info", name=name, fields=fields))
+
+
+class Workflow:
+    """The run as data: open studies, policy versions, and what each result sets off."""
+
+    def __init__(self, topology: Topology, task: Task, plan: Plan) -> None:
+        self.plan = plan
+        self.studies: dict[str, StudyProgress] = {}
+        self.lineage = Lineage()
+        self._task = task
+        self._factory = WorkFactory(topology)
+        self._keeps_adapters = topology.run.keep_adapters == "all"
+        self._awaiting_grade: Counter[str] = Counter()
+
+    def start(self, now: float) -> Effects:
+        """Open everything that the base model, version 0, allows."""
+        effects = Effects()
+        effects.commands += self.lineage.begin()
+        self._open_version(0, effects, now)
+        return effects
+
+    def apply(self, work: Work, result: JobResult, now: float) -> Effects:
+        """Enter a checked result. Each job's result is entered once (the caller's promise)."""
+        effects = Effects()
+        progress = self.studies[work.key.study]
+        match result:
+            case ProposeResult():
+                self._proposed(progress, work.key, result, effects)
+            case AdaptResult() if work.key.stage == "policy":
+                self._advance(progress.study, result.adapter, effects, now)
+            case AdaptResult():
+                self._adapted(progress, work.key, result, effects)
+            case EvaluateResult():
+                self._evaluated(progress, work, result, effects)
+            case CreditResult():
+                self._credited(progress.study, result, effects, now)
+        self._after(progress, effects, now)
+        return effects
+
+    def set_aside(self, work: Work, reason: str, now: float) -> Effects:
+        """Go on without a job. A round cannot go on without its credit and its update: then the run fails, to be resumed."""
+        effects = Effects()
+        if work.is_critical:
+            effects.finish = Finish(phase="failed", reason=f"{work.job_id} could not be done: {reason}")
+            return effects
+        progress, key = self.studies[work.key.study], work.key
+        effects.commands.append(Commit(record=SetAsideRecord(job_id=work.job_id, reason=reason)))
+        if key.stage == "propose":
+            for edit in progress.contexts[key.context_id].edits:
+                progress.lose(edit, progress.study.replicates)
+        else:
+            self._release_adapter(work, effects)
+            progress.lose(progress.edit(key.context_id, key.edit_index))
+        self._after(progress, effects, now)
+        return effects
+
+    def needs_adapter(self, sha256: str) -> bool:
+        """Say whether an adapter is a policy's or waits for its grade."""
+        return self._awaiting_grade[sha256] > 0 or self.lineage.holds(sha256)
+
+    def forget_unless_needed(self, adapter: AdapterRef) -> list[Command]:
+        """Return the command that deletes an adapter which nothing will ask for again, or none."""
+        if self._keeps_adapters or self.needs_adapter(adapter.sha256):
+            return []
+        return [ForgetAdapter(sha256=adapter.sha256)]
+
+    def _open_version(self, version: int, effects: Effects, now: float) -> None:
+        for study in self.plan.opened_by_policy(version):
+            self._open(study, effects, now)
+
+    def _open(self, study: Study, effects: Effects, now: float) -> None:
+        policy = self.lineage.policy(study.policy_version)
+        progress = self.studies[study.name] = StudyProgress(study, policy, now)
+        effects.log("study_opened", study=study.name, policy_version=study.policy_version, items=study.num_items)
+        steps = self.studies[study.steps_of].mean_steps() if study.steps_of else {}
+        for instance in study.instances:
+            if study.source == "policy":
+                effects.works.append(self._factory.propose(study, policy, instance))
+            elif study.source == "none":
+                effects.works.append(self._factory.evaluate(study, policy, instance, 0, 0, None))
+            else:
+                edit = progress.edit(instance.instance_id, 0)
+                self._start_edit(progress, instance, edit, None, steps.get(instance.instance_id, 0), effects)
+        self._after(progress, effects, now)
+
+    def _proposed(self, progress: StudyProgress, key: JobKey, result: ProposeResult, effects: Effects) -> None:
+        context = progress.contexts[key.context_id]
+        for edit, generated in zip(context.edits, result.edits, strict=True):
+            edit.generated = generated
+            self._start_edit(progress, context.instance, edit, generated.text, 0, effects)
+
+    def _start_edit(
+        self, progress: StudyProgress, instance: Instance, edit: EditProgress, text: str | None, num_steps: int, effects: Effects
+    ) -> None:
+        """Turn an edit (None: the study's own, scripted or empty) into its inner loops, or into the lowest score."""
+        study = progress.study
+        where: dict[str, LogValue] = {"study": study.name, "context": instance.instance_id, "edit": edit.edit_index}
+        try:
+            if text is None:
+                text = self._task.scripted_edit(instance) if study.source == "scripted" else ""  # type: ignore[attr-defined]
+            sequences = self._task.training_sequences(instance, text)
+        except EditParseError as error:
+            progress.mark_unparsed(edit)
+            effects.log("edit_unparsed", reason=str(error), **where)
+            return
+        except Exception as error:
+            reason = f"the task's own code failed: {type(error).__name__}: {error}"
+            effects.commands.append(LogEvent(level="error", name="edit_set_aside", fields={"reason": reason, **where}))
+            key = JobKey(stage="adapt", study=study.name, context_id=instance.instance_id, edit_index=edit.edit_index, replicate=0)
+            effects.commands.append(Commit(record=SetAsideRecord(job_id=key.job_id, reason=reason)))
+            progress.lose(edit, study.replicates)
+            return
+        for replicate in range(study.replicates):
+            work = self._factory.adapt(study, progress.policy, instance, edit.edit_index, replicate, sequences, num_steps)
+            effects.works.append(work)
+
+    def _adapted(self, progress: StudyProgress, key: JobKey, result: AdaptResult, effects: Effects) -> None:
+        progress.edit(key.context_id, key.edit_index).num_steps.append(result.num_steps)
+        self._awaiting_grade[result.adapter.sha256] += 1
+        instance = progress.contexts[key.context_id].instance
+        effects.works.append(
+            self._factory.evaluate(progress.study, progress.policy, instance, key.edit_index, key.replicate, result.adapter)
+        )
+
+    def _evaluated(self, progress: StudyProgress, work: Work, result: EvaluateResult, effects: Effects) -> None:
+        key, score = work.key, score_of(result)
+        progress.score(progress.edit(key.context_id, key.edit_index), key.replicate, score)
+        effects.log("edit_graded", study=key.study, context=key.context_id, edit=key.edit_index, replicate=key.replicate, reward=score)
+        self._release_adapter(work, effects)
+
+    def _release_adapter(self, work: Work, effects: Effects) -> None:
+        adapter: AdapterRef | None = getattr(work.job, "adapter", None)
+        if adapter is None:
+            return
+        self._awaiting_grade[adapter.sha256] -= 1
+        effects.commands += self.forget_unless_needed(adapter)
+
+    def _after(self, progress: StudyProgress, effects: Effects, now: float) -> None:
+        """Close a study whose last self-edit was settled, and whatever waited for it."""
+        study = progress.study
+        if study.purpose == "reward" and progress.num_invalid * 2 > study.num_items and effects.finish is None:
+            effects.finish = Finish(
+                phase="failed",
+                reason=f"{progress.num_invalid} of {study.num_items} self-edits of {study.name} could not be measured; a broken component "
+                "must not teach. See the failures in the logs, repair it and `seal-runtime resume` the run",
+            )
+            return
+        if progress.is_complete and not progress.is_closed:
+            progress.is_closed = True
+            effects.commands.append(_metrics(progress, now))
+            for follower in self.plan.studies:
+                if follower.steps_of == study.name:
+                    self._open(follower, effects, now)
+            self._credit_when_ready(study.round, effects)
+        if self.is_done and effects.finish is None:
+            effects.finish = Finish(phase="done", reason="all rounds and measurements are complete")
+
+    @property
+    def is_done(self) -> bool:
+        """Say whether every study of the plan is complete and every round has given its policy."""
+        opened_all = len(self.studies) == len(self.plan.studies) and self.lineage.latest.version == self.plan.num_rounds
+        return opened_all and all(progress.is_closed for progress in self.studies.values())
+
+    def _credit_when_ready(self, number: int, effects: Effects) -> None:
+        studies = [self.studies.get(study.name) for study in self.plan.of_round(number)] if number else []
+        if not studies or any(progress is None or not progress.is_closed for progress in studies):
+            return
+        rewards, baselines = _split_round([progress for progress in studies if progress is not None])
+        effects.works.append(self._factory.credit(rewards.study, credit_groups(rewards, baselines)))
+
+    def _credited(self, study: Study, result: CreditResult, effects: Effects, now: float) -> None:
+        selected = sum(1 for credit in result.credits if credit.weight)
+        effects.log("round_credited", round=study.round, credited=len(result.credits), selected=selected)
+        if result.update is None:
+            self._advance(study, None, effects, now)
+        else:
+            effects.works.append(self._factory.policy(study, self.lineage.policy(study.policy_version), result.update))
+
+    def _advance(self, study: Study, adapter: AdapterRef | None, effects: Effects, now: float) -> None:
+        effects.commands += self.lineage.advance(study.round, adapter)
+        effects.log("policy_updated", policy_version=study.round, round=study.round, adapter=adapter.sha256 if adapter else "")
+        self._open_version(study.round, effects, now)
+
+
+def _split_round(studies: list[StudyProgress]) -> tuple[StudyProgress, StudyProgress | None]:
+    rewards = [progress for progress in studies if progress.study.purpose == "reward"]
+    baselines = [progress for progress in studies if progress.study.purpose == "baseline"]
+    assert len(rewards) == 1, "a round has one reward study"
+    return rewards[0], baselines[0] if baselines else None
+
+
+def _metrics(progress: StudyProgress, now: float) -> WriteMetrics:
+    status, study = progress.status(), progress.study
+    return WriteMetrics(
+        study=study.name,
+        purpose=study.purpose,
+        policy_version=study.policy_version,
+        num_items=status.num_items,
+        num_scored=status.num_scored,
+        num_invalid=status.num_invalid,
+        num_unparsed=status.num_unparsed,
+        mean_score=status.mean_score,
+        score_stderr=status.score_stderr,
+        seconds=now - progress.opened_at,
+    )
