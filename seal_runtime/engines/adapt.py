@@ -1,0 +1,198 @@
+"""The batched inner loop: many LoRA adapters trained at once on one frozen base, each exactly as it would be alone.
+
+Every active adapter takes one optimizer step in each packed pass (or in several, when the tokens exceed the cap). Slots are refilled as
+adapters finish, longest job first. All active adapters share one policy version; jobs of another wait until these are done, the oldest
+version first. What is wrong with a job ends that job alone.
+"""
+
+import math
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from protocol.errors import SealError
+from seal_runtime.engines.adapter_files import write_adapter
+from seal_runtime.engines.base import AdaptOutput, AdaptRequest, RequestFailed
+from seal_runtime.engines.lora_group import Group
+from seal_runtime.engines.model_loading import LoadedModel
+from seal_runtime.engines.packed_model import PackedModel, ProductMode
+from seal_runtime.engines.schedules import count_steps
+from seal_runtime.engines.token_loss import LossTargets, token_loss
+from seal_runtime.engines.training_sequences import EncodedSequences, encode_sequences
+from seal_runtime.engines.training_slot import TrainingSlot
+from seal_runtime.errors import AdaptError, StoreError
+
+_STEP_SECONDS = 0.25
+
+
+class BatchedAdaptEngine:
+    """Trains up to `num_slots` adapters at once. `max_tokens_per_step` bounds the tokens (and so the memory) of one packed pass."""
+
+    def __init__(self, loaded: LoadedModel, *, num_slots: int, max_tokens_per_step: int = 8192, mode: ProductMode | None = None) -> None:
+        self._packed = PackedModel(loaded, mode)
+        self._num_slots = num_slots
+        self._max_tokens = max_tokens_per_step
+        self._waiting: list[tuple[AdaptRequest, EncodedSequences]] = []
+        self._active: list[TrainingSlot] = []
+        self._finished: list[AdaptOutput | RequestFailed] = []
+
+    @property
+    def num_slots(self) -> int:
+        """Return how many adapters are trained at once."""
+        return self._num_slots
+
+    @property
+    def num_pending(self) -> int:
+        """Return how many submitted requests have not been returned by `step` yet."""
+        return len(self._waiting) + len(self._active) + len(self._finished)
+
+    def submit(self, request: AdaptRequest) -> None:
+        """Queue a request; what is wrong with it comes back from `step`."""
+        try:
+            self._waiting.append((request, self._encode(request)))
+        except SealError as error:
+            self._fail(request, error, retryable=False)
+
+    def step(self) -> Sequence[AdaptOutput | RequestFailed]:
+        """Take optimizer steps for about a quarter of a second or until an adapter is finished."""
+        deadline = time.monotonic() + _STEP_SECONDS
+        self._admit()
+        while self._active and not self._finished and time.monotonic() < deadline:
+            self._optimizer_step()
+        finished, self._finished = self._finished, []
+        return finished
+
+    def cancel(self, request_id: str) -> None:
+        """Forget a request; unknown ids are ignored."""
+        self._waiting = [entry for entry in self._waiting if entry[0].request_id != request_id]
+        self._active = [slot for slot in self._active if slot.request.request_id != request_id]
+        self._finished = [result for result in self._finished if result.request_id != request_id]
+
+    def close(self) -> None:
+        """Forget all requests. The model's memory goes with the engine."""
+        self._waiting, self._active, self._finished = [], [], []
+
+    def _encode(self, request: AdaptRequest) -> EncodedSequences:
+        _check(request)
+        self._packed.select(request.lora.targets)
+        encoded = encode_sequences(self._packed.loaded, request.sequences, request.optim.max_length)
+        if not encoded.sequences:
+            raise AdaptError(
+                f"expected at least one training sequence with something to learn within {request.optim.max_length} tokens, got "
+                f"{len(request.sequences)} sequences without: is the edit empty, or the prompt longer than trainer.optim.max_length?"
+            )
+        longest = max(len(sequence.ids_L) for sequence in encoded.sequences)
+        if longest > self._max_tokens:
+            raise AdaptError(
+                f"a sequence of {longest} tokens does not fit the {self._max_tokens} tokens of one step: "
+                "raise max_tokens_per_step or lower trainer.optim.max_length"
+            )
+        return encoded
+
+    def _admit(self) -> None:
+        """Give free slots to waiting jobs of the active policy, the one with the most work first."""
+        if not self._waiting:
+            return
+        if not self._active:
+            self._fold_oldest_policy()
+        chain = self._packed.folding.chain
+        oldest = min((request.policy.version for request, _ in self._waiting), default=0)
+        ready = [entry for entry in self._waiting if entry[0].policy.adapters == chain]
+        if not any(request.policy.version == oldest for request, _ in ready):
+            return
+        ready.sort(key=lambda entry: -_work(*entry))
+        for request, encoded in ready[: self._num_slots - len(self._active)]:
+            self._waiting = [entry for entry in self._waiting if entry[0] is not request]
+            layers = self._packed.select(request.lora.targets)
+            targets = self._packed.resolve_targets(request.lora.targets)
+            self._active.append(TrainingSlot(request, encoded, layers, targets, self._packed.device))
+
+    def _fold_oldest_policy(self) -> None:
+        chain: tuple[Path, ...] = min(self._waiting, key=lambda entry: entry[0].policy.version)[0].policy.adapters
+        try:
+            self._packed.fold(chain)
+        except SealError as error:
+            for request, _ in self._waiting:
+                if request.policy.adapters == chain:
+                    self._fail(request, error, retryable=isinstance(error, StoreError))
+            self._waiting = [entry for entry in self._waiting if entry[0].policy.adapters != chain]
+
+    def _optimizer_step(self) -> None:
+        """Take one step of every active adapter."""
+        micro_batches = [slot.next_micro_batches(self._max_tokens) for slot in self._active]
+        losses = [torch.zeros((), device=self._packed.device) for _ in self._active]
+        for members in plan_passes([[len(group.ids_T) for group, _ in parts] for parts in micro_batches], self._max_tokens):
+            parts = [micro_batches[index][part] for index, part in members]
+            for (index, _), loss in zip(members, self._backward(parts), strict=True):
+                losses[index] = losses[index] + loss
+        norms = [slot.gradient_norm() for slot in self._active]
+        values = torch.stack([*losses, *norms]).tolist()
+        for slot, loss, norm in zip(list(self._active), values, values[len(losses) :], strict=False):
+            self._advance(slot, loss, norm)
+
+    def _backward(self, parts: Sequence[tuple[Group, LossTargets]]) -> torch.Tensor:
+        batch = self._packed.batch([group for group, _ in parts], train=True)
+        with torch.enable_grad():
+            hidden_TD = self._packed.hidden_states(batch)
+        losses_K, gradient_TD = token_loss(hidden_TD, self._packed.head_VD, batch, [targets for _, targets in parts])
+        hidden_TD.backward(gradient_TD)
+        if batch.stacked is not None:
+            batch.stacked.collect_gradients()
+        return losses_K
+
+    def _advance(self, slot: TrainingSlot, loss: float, norm: float) -> None:
+        try:
+            slot.apply_gradients(loss, norm)
+            if not slot.is_done:
+                return
+            write_adapter(slot.request.output_dir, slot.adapter())
+            self._finished.append(slot.output())
+        except (AdaptError, StoreError) as error:
+            self._fail(slot.request, error, retryable=isinstance(error, StoreError))
+        self._active.remove(slot)
+
+    def _fail(self, request: AdaptRequest, error: SealError, retryable: bool) -> None:
+        self._finished.append(RequestFailed(request_id=request.request_id, error=error, retryable=retryable))
+
+
+def plan_passes(sizes: Sequence[Sequence[int]], max_tokens: int) -> list[list[tuple[int, int]]]:
+    """Distribute the parts of each slot's step over packed passes of at most `max_tokens`; two parts of a slot never share one.
+
+    `sizes[slot][part]` are in tokens. Returns the (slot, part) pairs of each pass; parts of a slot keep their order.
+    """
+    passes: list[list[tuple[int, int]]] = []
+    room: list[int] = []
+    for slot, parts in enumerate(sizes):
+        first = 0
+        for part, size in enumerate(parts):
+            while first < len(passes) and room[first] < size:
+                first += 1
+            if first == len(passes):
+                passes.append([])
+                room.append(max_tokens)
+            passes[first].append((slot, part))
+            room[first] -= size
+            first += 1
+    return passes
+
+
+def _work(request: AdaptRequest, encoded: EncodedSequences) -> int:
+    return encoded.num_tokens * count_steps(request.optim, len(encoded.sequences))
+
+
+def _check(request: AdaptRequest) -> None:
+    """Refuse hyper-parameters that make no training. Raises AdaptError."""
+    lora, optim = request.lora, request.optim
+    if lora.rank < 1 or not math.isfinite(lora.alpha) or lora.alpha == 0:
+        raise AdaptError(f"expected a LoRA rank of at least 1 and a finite alpha other than 0, got rank {lora.rank}, alpha {lora.alpha}")
+    if not (math.isfinite(optim.learning_rate) and optim.learning_rate >= 0):
+        raise AdaptError(f"expected a finite learning rate of at least 0, got {optim.learning_rate}: see trainer.optim.learning_rate")
+    if optim.batch_size < 1 or optim.num_steps < 0 or (optim.epochs < 1 and not optim.num_steps):
+        raise AdaptError(
+            f"expected batch_size >= 1 and epochs >= 1 (or num_steps), got batch_size {optim.batch_size}, epochs {optim.epochs}, "
+            f"num_steps {optim.num_steps}"
+        )
+    if not all(math.isfinite(sequence.weight) for sequence in request.sequences):
+        raise AdaptError("expected finite sequence weights, got one that is not")

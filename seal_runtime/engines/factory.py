@@ -1,0 +1,86 @@
+"""Make engines from plain arguments, as a topology names them. Torch is imported only when a real engine is made."""
+
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+from seal_runtime.engines.base import AdaptEngine, GenerationEngine
+from seal_runtime.engines.fake import FakeAdaptEngine, FakeGenerationEngine
+from seal_runtime.errors import ConfigError
+
+_Engine = TypeVar("_Engine")
+EngineArgs = Mapping[str, str | int | float | bool]
+
+GENERATION_ENGINES = ("transformers", "vllm", "fake")
+ADAPT_ENGINES = ("batched", "fake")
+
+
+def make_adapt_engine(
+    engine: str,
+    *,
+    model: str,
+    dtype: str = "float32",
+    device: str = "cpu",
+    num_slots: int = 16,
+    max_tokens_per_step: int = 16_384,
+    threads: int = 1,
+    engine_args: EngineArgs | None = None,
+) -> AdaptEngine:
+    """Make a trainer's engine: `batched` or `fake`. Raises ConfigError for what cannot be had.
+
+    `threads` are torch's, for the whole process; with more than one, results on CPU are equal to rounding only (docs of PackedModel).
+    `max_tokens_per_step` bounds the tokens, and so the memory, of one packed pass.
+    """
+    args = dict(engine_args or {})
+    if engine == "fake":
+        return _call(FakeAdaptEngine, engine, num_slots=num_slots, **args)
+    if engine != "batched":
+        raise ConfigError(f"expected a trainer's engine to be one of {', '.join(ADAPT_ENGINES)}, got {engine!r}")
+    from seal_runtime.engines.adapt import BatchedAdaptEngine
+    from seal_runtime.engines.model_loading import load_model
+
+    _use_threads(threads)
+    loaded = load_model(model, dtype, device)
+    return _call(
+        lambda **kwargs: BatchedAdaptEngine(loaded, **kwargs), engine, num_slots=num_slots, max_tokens_per_step=max_tokens_per_step, **args
+    )
+
+
+def make_generation_engine(
+    engine: str,
+    *,
+    model: str,
+    dtype: str = "float32",
+    device: str = "cpu",
+    max_batch_rows: int = 512,
+    threads: int = 1,
+    engine_args: EngineArgs | None = None,
+) -> GenerationEngine:
+    """Make a proposer's or an evaluator's engine: `transformers`, `vllm` or `fake`. Raises ConfigError for what cannot be had."""
+    args = dict(engine_args or {})
+    if engine == "fake":
+        return _call(FakeGenerationEngine, engine, max_batch_rows=max_batch_rows, **args)
+    if engine == "vllm":
+        from seal_runtime.engines.vllm_generation import VllmGenerationEngine
+
+        return VllmGenerationEngine(model, dtype=dtype, device=device, max_batch_rows=max_batch_rows, engine_args=args)
+    if engine != "transformers":
+        raise ConfigError(f"expected a generation engine to be one of {', '.join(GENERATION_ENGINES)}, got {engine!r}")
+    from seal_runtime.engines.model_loading import load_model
+    from seal_runtime.engines.transformers_generation import TransformersGenerationEngine
+
+    _use_threads(threads)
+    loaded = load_model(model, dtype, device)
+    return _call(lambda **kwargs: TransformersGenerationEngine(loaded, **kwargs), engine, max_batch_rows=max_batch_rows, **args)
+
+
+def _call(make: Callable[..., _Engine], engine: str, **args: str | int | float | bool) -> _Engine:
+    try:
+        return make(**args)
+    except TypeError as error:
+        raise ConfigError(f"engine {engine!r} does not take these engine_args: {error}") from error
+
+
+def _use_threads(threads: int) -> None:
+    import torch
+
+    torch.set_num_threads(threads)

@@ -1,0 +1,49 @@
+"""Fold a policy's adapters into the weights of a model, and unfold them without a trace.
+
+Invariant: the weights are a function of the base weights and the chain alone. A pristine copy of every touched weight is kept and each
+fold starts from it, so that going back to an older policy is bit-exact.
+"""
+
+# O outputs, I inputs of a layer
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from seal_runtime.engines.adapter_files import LoraAdapter, check_fits, read_adapter
+from seal_runtime.engines.grouped_linear import GroupedLinear
+
+
+class PolicyFolding:
+    """Holds which chain the layers' weights have folded in."""
+
+    def __init__(self, layers: Sequence[GroupedLinear]) -> None:
+        self._layers = {layer.name: layer for layer in layers}
+        self.shapes = {layer.name: (layer.out_features, layer.in_features) for layer in layers}
+        self._pristine: dict[str, torch.Tensor] = {}
+        self.chain: tuple[Path, ...] = ()
+
+    def fold(self, chain: tuple[Path, ...]) -> None:
+        """Make the weights base + chain. Raises StoreError or ReceiptError, and then the weights are what they were."""
+        if chain == self.chain:
+            return
+        adapters = [read_adapter(folder) for folder in chain]
+        for adapter, folder in zip(adapters, chain, strict=True):
+            check_fits(adapter, self.shapes, str(folder))
+        touched = {name for adapter in adapters for name in adapter.factors}
+        for name in touched | set(self._pristine):
+            layer = self._layers[name]
+            if name not in self._pristine:
+                self._pristine[name] = layer.weight_OI.clone()
+            layer.weight_OI.copy_(folded_weight(self._pristine[name], name, adapters))
+        self.chain = chain
+
+
+def folded_weight(base_OI: torch.Tensor, name: str, adapters: Sequence[LoraAdapter]) -> torch.Tensor:
+    """Return a layer's weight with the adapters added in float32, oldest first, in the dtype of the base."""
+    weight_OI = base_OI
+    for adapter in adapters:
+        if name in adapter.factors:
+            a_RI, b_OR = (factor.to(base_OI.device) for factor in adapter.factors[name])
+            weight_OI = weight_OI.float() + adapter.scale * (b_OR @ a_RI)
+    return weight_OI.to(base_OI.dtype)

@@ -1,0 +1,74 @@
+"""Turn training texts into token ids and loss positions.
+
+A sequence is prompt + completion + end-of-sequence token; the loss covers the completion and the end token, or everything after the
+first token when there is no prompt. What is longer than the limit is cut at the right and counted.
+"""
+
+# L tokens of one sequence, N its loss tokens
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from protocol.jobs import TrainingSequence
+from seal_runtime.engines.model_loading import LoadedModel
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncodedSequence:
+    """Token i predicts token i + 1 for i from `first_loss_position` to the last but one; `targets_N` are the predicted tokens."""
+
+    ids_L: torch.Tensor
+    first_loss_position: int
+    targets_N: torch.Tensor
+    weight: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncodedSequences:
+    """The sequences that have something to learn, the real tokens of all, and how many were cut."""
+
+    sequences: tuple[EncodedSequence, ...]
+    num_tokens: int
+    num_truncated: int
+
+
+def encode_sequences(loaded: LoadedModel, sequences: Sequence[TrainingSequence], max_length: int) -> EncodedSequences:
+    """Encode the sequences. One whose loss tokens were all cut away is left out, and counted as truncated."""
+    limit = min(max_length, loaded.context_length)
+    encoded, num_tokens, num_truncated = [], 0, 0
+    for sequence in sequences:
+        ids, prompt_length = _encode(loaded, sequence)
+        num_truncated += len(ids) > limit
+        ids = ids[:limit]
+        num_tokens += len(ids)
+        first = max(prompt_length, 1) - 1
+        if first + 1 < len(ids):
+            ids_L = torch.tensor(ids)
+            encoded.append(
+                EncodedSequence(ids_L=ids_L, first_loss_position=first, targets_N=ids_L[first + 1 :], weight=float(sequence.weight))
+            )
+    return EncodedSequences(sequences=tuple(encoded), num_tokens=num_tokens, num_truncated=num_truncated)
+
+
+def encode_prompt(loaded: LoadedModel, text: str) -> list[int]:
+    """Return the tokens of a text that something shall follow: with the tokenizer's own start token, without its end token."""
+    ids = list(loaded.tokenizer(text, verbose=False).input_ids)
+    if text and len(ids) > 1 and ids[-1] == loaded.eos_token_id and _adds_end(loaded):
+        ids.pop()
+    return ids
+
+
+def _adds_end(loaded: LoadedModel) -> bool:
+    plain = loaded.tokenizer("a", add_special_tokens=False).input_ids
+    marked = loaded.tokenizer("a").input_ids
+    return len(marked) > len(plain) and marked[-1] == loaded.eos_token_id
+
+
+def _encode(loaded: LoadedModel, sequence: TrainingSequence) -> tuple[list[int], int]:
+    """Return the tokens and how many of them belong to the prompt."""
+    if not sequence.prompt:
+        return [*encode_prompt(loaded, sequence.completion), loaded.eos_token_id], 0
+    prompt = encode_prompt(loaded, sequence.prompt)
+    completion = loaded.tokenizer(sequence.completion, add_special_tokens=False, verbose=False).input_ids
+    return [*prompt, *completion, loaded.eos_token_id], len(prompt)

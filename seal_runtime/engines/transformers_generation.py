@@ -1,0 +1,228 @@
+"""Generation on transformers: many requests in one continuous batch, each with its own adapter, sampled or greedy.
+
+The rows of a request form one group, so that its output is bit-identical on CPU whatever else is in the batch. Rows that have ended leave
+their group at once. All active requests share one policy version; those of another wait until these are done, the oldest version first.
+"""
+
+import time
+from collections.abc import Sequence
+
+import torch
+
+from protocol.errors import SealError
+from seal_runtime.engines.adapter_receipts import load_factors
+from seal_runtime.engines.base import AnswerOutput, AnswerRequest, RequestFailed, SampleOutput, SampleRequest
+from seal_runtime.engines.generation_job import GenerationJob, NewlineTokens, sequence_group
+from seal_runtime.engines.lora_group import Group
+from seal_runtime.engines.model_loading import LoadedModel
+from seal_runtime.engines.packed_batch import PackedBatch
+from seal_runtime.engines.packed_model import PackedModel, ProductMode
+from seal_runtime.engines.sampling import choose_tokens
+from seal_runtime.errors import GenerateError, ReceiptError, StoreError
+
+# T rows of a pass, N rows that choose a token, V vocabulary, D width
+_STEP_SECONDS = 0.25
+_MAX_CACHED_PROBES = 4096
+
+
+class TransformersGenerationEngine:
+    """Generates for as many requests at once as have together `max_batch_rows` rows; one larger request runs alone.
+
+    `max_prefill_tokens` bounds the prompt tokens of one pass, in the same way.
+    """
+
+    def __init__(
+        self, loaded: LoadedModel, *, max_batch_rows: int, max_prefill_tokens: int = 8192, mode: ProductMode | None = None
+    ) -> None:
+        self._loaded = loaded
+        self._packed = PackedModel(loaded, mode)
+        self._max_rows = max_batch_rows
+        self._max_prefill_tokens = max_prefill_tokens
+        self._newlines = NewlineTokens(loaded)
+        self._waiting: list[SampleRequest | AnswerRequest] = []
+        self._active: list[GenerationJob] = []
+        self._finished: list[SampleOutput | AnswerOutput | RequestFailed] = []
+        self._base_probes: dict[tuple[int, ...], torch.Tensor] = {}
+
+    @property
+    def num_pending(self) -> int:
+        """Return how many submitted requests have not been returned by `step` yet."""
+        return len(self._waiting) + len(self._active) + len(self._finished)
+
+    def submit(self, request: SampleRequest | AnswerRequest) -> None:
+        """Queue a request; what is wrong with it comes back from `step`."""
+        try:
+            _check(request)
+        except GenerateError as error:
+            self._fail(request, error)
+        else:
+            self._waiting.append(request)
+
+    def step(self) -> Sequence[SampleOutput | AnswerOutput | RequestFailed]:
+        """Admit what fits and generate for about a quarter of a second, or until a request is finished."""
+        deadline = time.monotonic() + _STEP_SECONDS
+        with torch.no_grad():
+            self._admit()
+            while self._active and not self._finished and time.monotonic() < deadline:
+                self._decode_step()
+        finished, self._finished = self._finished, []
+        return finished
+
+    def cancel(self, request_id: str) -> None:
+        """Forget a request; unknown ids are ignored."""
+        self._waiting = [request for request in self._waiting if request.request_id != request_id]
+        self._active = [job for job in self._active if job.request.request_id != request_id]
+        self._finished = [result for result in self._finished if result.request_id != request_id]
+
+    def close(self) -> None:
+        """Forget all requests. The model's memory goes with the engine."""
+        self._waiting, self._active, self._finished = [], [], []
+        self._base_probes.clear()
+
+    def _admit(self) -> None:
+        """Read the prompts of waiting requests of the active policy, as many as have room, in the order of submission."""
+        if self._waiting and not self._active:
+            self._fold_oldest_policy()
+        oldest = min((request.policy.version for request in self._waiting), default=0)
+        num_rows = sum(job.num_rows for job in self._active)
+        num_tokens = 0
+        admitted: list[GenerationJob] = []
+        for request in [request for request in self._waiting if request.policy.adapters == self._packed.folding.chain]:
+            if request.policy.version != oldest:
+                continue
+            rows = len(request.seeds) if isinstance(request, SampleRequest) else len(request.prompts)
+            if num_rows and num_rows + rows > self._max_rows:
+                break
+            self._waiting.remove(request)
+            job = self._open(request)
+            if job is None:
+                continue
+            if admitted and num_tokens + sum(map(len, job.prompts)) > self._max_prefill_tokens:
+                self._prefill(admitted)
+                admitted, num_tokens = [], 0
+            admitted.append(job)
+            num_rows += rows
+            num_tokens += sum(map(len, job.prompts))
+        if admitted:
+            self._prefill(admitted)
+
+    def _fold_oldest_policy(self) -> None:
+        chain = min(self._waiting, key=lambda request: request.policy.version).policy.adapters
+        if chain == self._packed.folding.chain:
+            return
+        self._base_probes.clear()
+        try:
+            self._packed.fold(chain)
+        except SealError as error:
+            for request in [request for request in self._waiting if request.policy.adapters == chain]:
+                self._waiting.remove(request)
+                self._fail(request, error)
+
+    def _open(self, request: SampleRequest | AnswerRequest) -> GenerationJob | None:
+        try:
+            factors, sha256 = load_factors(self._packed, request.adapter if isinstance(request, AnswerRequest) else None)
+        except (StoreError, ReceiptError) as error:
+            self._fail(request, error)
+            return None
+        return GenerationJob(request, self._loaded, factors, sha256)
+
+    def _prefill(self, jobs: list[GenerationJob]) -> None:
+        """Read all prompts in one pass, probe the adapters in the same pass, and choose the first tokens."""
+        adapted = [job for job in jobs if job.factors]
+        first = {tuple(job.prompts[0]): None for job in adapted if tuple(job.prompts[0]) not in self._base_probes}
+        groups = [job.prompt_group() for job in jobs]
+        groups += [sequence_group([job.prompts[0]], job.factors) for job in adapted]
+        groups += [sequence_group([ids], {}) for ids in first]
+        logits = self._next_logits(groups)
+        self._remember_probes(list(first), logits[len(jobs) + len(adapted) :])
+        for job, logits_1V in zip(adapted, logits[len(jobs) :], strict=False):
+            self._probe(job, logits_1V)
+        going = [(job, job.expand(logits_NV)) for job, logits_NV in zip(jobs, logits, strict=False) if not self._is_without_effect(job)]
+        self._active += [job for job, _ in going]
+        self._accept([job for job, _ in going], [logits_NV for _, logits_NV in going])
+
+    def _remember_probes(self, prompts: list[tuple[int, ...]], logits: list[torch.Tensor]) -> None:
+        if len(self._base_probes) + len(prompts) > _MAX_CACHED_PROBES:
+            self._base_probes.clear()
+        for ids, logits_1V in zip(prompts, logits, strict=True):
+            self._base_probes[ids] = torch.log_softmax(logits_1V.float(), dim=-1)
+
+    def _probe(self, job: GenerationJob, logits_1V: torch.Tensor) -> None:
+        """Measure the adapter's effect. Both passes have one shape, so that an adapter without effect gives exactly 0."""
+        base_1V = self._base_probes.get(tuple(job.prompts[0]))
+        if base_1V is None:
+            base_1V = torch.log_softmax(self._next_logits([sequence_group([job.prompts[0]], {})])[0].float(), dim=-1)
+        job.probe_delta = float((torch.log_softmax(logits_1V.float(), dim=-1) - base_1V).abs().max())
+
+    def _is_without_effect(self, job: GenerationJob) -> bool:
+        if job.adapter_sha256 == "" or job.probe_delta > 0:
+            return False
+        self._fail(
+            job.request,
+            ReceiptError(
+                f"adapter {job.adapter_sha256[:12]} was loaded but changes no log-probability after the first prompt: "
+                "expected an effect, so its training did nothing or its tensors are not used"
+            ),
+        )
+        return True
+
+    def _decode_step(self) -> None:
+        """Generate one token for every running row."""
+        logits = self._next_logits([job.decode_group() for job in self._active], decode=True)
+        self._accept(self._active, logits)
+
+    def _next_logits(self, groups: Sequence[Group], decode: bool = False) -> list[torch.Tensor]:
+        """Return each group's logits [N, V] after its sequences, or after its rows when decoding."""
+        batch = self._packed.batch(groups, "decode" if decode else "sequences")
+        hidden_TD = self._packed.hidden_states(batch)
+        head_DV = self._packed.head_VD.t()
+        return [torch.mm(hidden_TD[rows_N], head_DV) for rows_N in _last_rows(batch, decode)]
+
+    def _accept(self, jobs: Sequence[GenerationJob], logits: Sequence[torch.Tensor]) -> None:
+        """Choose a token for every running row of the jobs, and finish those without running rows."""
+        if not jobs:
+            return
+        device = self._packed.device
+        counts = [len(job.running) for job in jobs]
+        noise = [job.rows[index].next_noise() for job in jobs for index in job.running]
+        temperature_N = torch.tensor([job.temperature for job in jobs]).repeat_interleave(torch.tensor(counts)).to(device)
+        top_p_N = torch.tensor([job.top_p for job in jobs], dtype=torch.float64).repeat_interleave(torch.tensor(counts)).to(device)
+        uniform_N = torch.tensor(noise, dtype=torch.float64, device=device)
+        tokens_N, logprobs_N = choose_tokens(torch.cat(list(logits)), temperature_N, top_p_N, uniform_N)
+        tokens, logprobs = tokens_N.tolist(), logprobs_N.tolist()
+        start = 0
+        for job, count in zip(list(jobs), counts, strict=True):
+            job.accept(tokens[start : start + count], logprobs[start : start + count], self._newlines)
+            start += count
+            if not job.running:
+                self._finished.append(job.output())
+        self._active = [job for job in self._active if job.running]
+
+    def _fail(self, request: SampleRequest | AnswerRequest, error: SealError) -> None:
+        self._finished.append(RequestFailed(request_id=request.request_id, error=error, retryable=isinstance(error, StoreError)))
+
+
+def _last_rows(batch: PackedBatch, decode: bool) -> list[torch.Tensor]:
+    rows, start = [], 0
+    for group, size in zip(batch.groups, batch.sizes, strict=False):
+        if decode:
+            rows.append(torch.arange(start, start + size))
+        else:
+            rows.append(torch.tensor(group.lengths).cumsum(0) + (start - 1))
+        start += size
+    return [rows_N.to(batch.ids_1T.device) for rows_N in rows]
+
+
+def _check(request: SampleRequest | AnswerRequest) -> None:
+    """Refuse what cannot be generated. Raises GenerateError."""
+    if isinstance(request, SampleRequest):
+        sampling = request.sampling
+        if not request.seeds or sampling.max_new_tokens < 1 or not sampling.temperature >= 0 or not 0 < sampling.top_p <= 1:
+            raise GenerateError(
+                f"expected at least one seed, max_new_tokens >= 1, temperature >= 0 and 0 < top_p <= 1, "
+                f"got {len(request.seeds)} seeds, {sampling}"
+            )
+    elif not request.prompts or request.max_new_tokens < 1:
+        raise GenerateError(
+            f"expected at least one prompt and max_new_tokens >= 1, got {len(request.prompts)} prompts, {request.max_new_tokens} tokens"
+        )
