@@ -1,0 +1,88 @@
+"""Start one agent: `python -m agents ROLE --connection FILE`. The same line works on any host that has the file.
+
+Exit codes: 0 said goodbye (drained, shut down, or stopped by a signal); 1 the agent could not go on; 2 wrong arguments or configuration.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from agents import environment
+from protocol.errors import SealError
+from protocol.jobs import ROLES
+
+_DEFAULT_CONTROLLER_TIMEOUT_SECONDS = 60.0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse, prepare the process, run the agent; return the exit code."""
+    arguments = _parser().parse_args(argv)
+    if arguments.die_with_parent:
+        environment.die_with_parent()
+    environment.pin_devices(arguments.gpu)
+    # Imported only now: nothing that could load torch may come before the devices are pinned.
+    from agents.base import Agent
+    from agents.options import AgentOptions
+    from seal_runtime.errors import ConfigError
+
+    try:
+        environment.check_packages()
+        options = AgentOptions(
+            role=arguments.role,
+            connection_file=arguments.connection,
+            name=arguments.name,
+            gpus=arguments.gpu,
+            store_dir=arguments.store,
+            log_dir=arguments.log_dir,
+            console=arguments.console,
+            controller_timeout_seconds=arguments.controller_timeout,
+            handle_interrupt=not arguments.die_with_parent,
+        )
+        Agent(options).run()
+    except ConfigError as error:
+        return _complain(error, exit_code=2)
+    except SealError as error:
+        return _complain(error, exit_code=1)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m agents", description="Join a run as one of its agents.")
+    parser.add_argument("role", choices=ROLES, help="what this agent does")
+    parser.add_argument("--connection", type=Path, required=True, metavar="FILE", help="the run's connection.json")
+    parser.add_argument("--name", default="", help="name in logs and status; the controller chooses one if it is not given")
+    parser.add_argument("--gpu", type=_gpus, default=(), metavar="N[,M]", help="devices to use, as nvidia-smi numbers them")
+    parser.add_argument("--store", type=Path, metavar="DIR", help="an adapter store of this agent alone, instead of the run's")
+    parser.add_argument(
+        "--log-dir", type=Path, metavar="DIR", help="folder of the log file; `logs` beside the connection file if it exists"
+    )
+    parser.add_argument("--console", action="store_true", help="also log readable lines to stderr")
+    parser.add_argument(
+        "--controller-timeout",
+        type=float,
+        default=_DEFAULT_CONTROLLER_TIMEOUT_SECONDS,
+        metavar="SECONDS",
+        help="give up when no controller was heard for so long (default %(default)g)",
+    )
+    parser.add_argument("--die-with-parent", action="store_true", help="end when the parent process ends, and leave Ctrl-C to it")
+    return parser
+
+
+def _gpus(text: str) -> tuple[int, ...]:
+    try:
+        gpus = tuple(int(part) for part in text.split(",") if part.strip())
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"expected device numbers such as 0 or 0,1, got {text!r}") from error
+    if not gpus or min(gpus) < 0 or len(set(gpus)) != len(gpus):
+        raise argparse.ArgumentTypeError(f"expected different device numbers from 0 on, got {text!r}")
+    return gpus
+
+
+def _complain(error: SealError, *, exit_code: int) -> int:
+    sys.stderr.write(f"error: {error}\n")
+    return exit_code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,99 @@
+"""Grade answers beside the engine: graders may be remote and slow, and generation must not wait for them.
+
+Invariant: a job's answers get all their grades or a GradeError; there is no default grade. The threads are daemons, so that a grader
+that never returns cannot keep the process alive, and every job has a deadline.
+"""
+
+import math
+import queue
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+
+from protocol.jobs import GradedAnswer, Question
+from seal_runtime.errors import GradeError
+
+Grade = Callable[[Question, str], float]
+Grades = tuple[GradedAnswer, ...]
+_Work = tuple["Future[Grades]", tuple[Question, ...], tuple[str, ...]]
+
+
+class GradingPool:
+    """A few threads that call the task's grader, and the jobs that wait for them."""
+
+    def __init__(self, grade: Grade, *, num_threads: int, timeout_seconds: float) -> None:
+        self._grade = grade
+        self._timeout_seconds = timeout_seconds
+        self._work: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
+        self._waiting: dict[str, tuple[Future[Grades], float]] = {}
+        self._threads = [threading.Thread(target=self._serve, name=f"grader-{index}", daemon=True) for index in range(num_threads)]
+        for thread in self._threads:
+            thread.start()
+
+    def submit(self, job_id: str, questions: Sequence[Question], answers: Sequence[str]) -> None:
+        """Have the answers of a job graded."""
+        future: Future[Grades] = Future()
+        self._waiting[job_id] = future, time.monotonic() + self._timeout_seconds
+        self._work.put((future, tuple(questions), tuple(answers)))
+
+    def cancel(self, job_id: str) -> None:
+        """Forget a job; a grader that is at it finishes for nothing. Unknown ids are ignored."""
+        entry = self._waiting.pop(job_id, None)
+        if entry is not None:
+            entry[0].cancel()
+
+    def collect(self) -> list[tuple[str, Grades | GradeError]]:
+        """Return the jobs whose grades, or the reason why there are none, have come since the last call."""
+        done = [(job_id, verdict) for job_id, entry in self._waiting.items() if (verdict := self._verdict(*entry)) is not None]
+        for job_id, _ in done:
+            self.cancel(job_id)
+        return done
+
+    def close(self) -> None:
+        """Let the threads end after what they are at; does not wait for them."""
+        for job_id in list(self._waiting):
+            self.cancel(job_id)
+        for _ in self._threads:
+            self._work.put(None)
+
+    def _verdict(self, future: "Future[Grades]", deadline: float) -> Grades | GradeError | None:
+        if future.done():
+            error = future.exception()
+            assert error is None or isinstance(error, GradeError), error
+            return error or future.result()
+        if time.monotonic() > deadline:
+            return GradeError(f"the grader gave no verdict within {self._timeout_seconds:g} s; is it reachable?")
+        return None
+
+    def _serve(self) -> None:
+        while (work := self._work.get()) is not None:
+            future, questions, answers = work
+            if not future.set_running_or_notify_cancel():
+                continue
+            try:
+                future.set_result(grade_all(self._grade, questions, answers))
+            except GradeError as error:
+                future.set_exception(error)
+
+
+def grade_all(grade: Grade, questions: Sequence[Question], answers: Sequence[str]) -> Grades:
+    """Return the graded answers in the order of the questions. Raises GradeError, whatever the grader raised or returned instead."""
+    if len(questions) != len(answers):
+        raise GradeError(f"expected an answer to each of {len(questions)} questions, the engine gave {len(answers)}")
+    return tuple(
+        GradedAnswer(question_id=question.question_id, text=answer, score=_checked_grade(grade, question, answer))
+        for question, answer in zip(questions, answers, strict=True)
+    )
+
+
+def _checked_grade(grade: Grade, question: Question, answer: str) -> float:
+    try:
+        score = float(grade(question, answer))
+    except GradeError:
+        raise
+    except Exception as error:  # a user's task may raise anything; it becomes a failed job, never a grade
+        raise GradeError(f"the grader broke on question {question.question_id}: {type(error).__name__}: {error}") from error
+    if not (math.isfinite(score) and 0.0 <= score <= 1.0):
+        raise GradeError(f"expected a grade in [0, 1] for question {question.question_id}, the grader gave {score}")
+    return score
