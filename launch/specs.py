@@ -1,0 +1,68 @@
+"""Turn a topology into the command lines of its processes. Pure: nothing starts here.
+
+Invariant: a process sees exactly the devices of its section. They are pinned twice, in the environment before the process
+starts and by `--gpu`, so that a command line copied out of a log does the same on its own.
+"""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from protocol.jobs import ROLES, Role
+from seal_runtime.config.topology import AgentConfig, Topology
+
+CONTROLLER = "controller"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentSpec:
+    """One process to start. `env` is laid over the launcher's own environment; `gpus` are device indices as nvidia-smi counts them."""
+
+    name: str
+    role: Role | Literal["controller"]
+    argv: tuple[str, ...]
+    env: dict[str, str]
+    gpus: tuple[int, ...]
+
+
+def controller_spec(run_dir: Path) -> AgentSpec:
+    """Return the controller's process. It needs neither a GPU nor more than one thread."""
+    argv = (sys.executable, "-m", "seal_runtime.controller", "--run-dir", str(run_dir))
+    return AgentSpec(name=CONTROLLER, role="controller", argv=argv, env=_environment((), threads=1), gpus=())
+
+
+def agent_specs(topology: Topology, *, connection: Path, log_dir: Path) -> list[AgentSpec]:
+    """Return the agents' processes in the order proposers, trainers, evaluators, critics, named `<role>-<index>`."""
+    return [
+        agent_spec(role, f"{role}-{index}", topology.agents(role), index=index, connection=connection, log_dir=log_dir)
+        for role in ROLES
+        for index in range(topology.agents(role).count)
+    ]
+
+
+def agent_spec(role: Role, name: str, section: AgentConfig, *, index: int, connection: Path, log_dir: Path) -> AgentSpec:
+    """Return the process number `index` of a role."""
+    first = index * section.gpus_per_agent
+    gpus = section.gpus[first : first + section.gpus_per_agent]
+    argv = [sys.executable, "-m", "agents", role, "--connection", str(connection), "--name", name, "--log-dir", str(log_dir)]
+    if gpus:
+        argv += ["--gpu", device_list(gpus)]
+    argv.append("--die-with-parent")
+    return AgentSpec(name=name, role=role, argv=tuple(argv), env=_environment(gpus, threads=section.threads), gpus=gpus)
+
+
+def device_list(gpus: tuple[int, ...]) -> str:
+    """Return the value of CUDA_VISIBLE_DEVICES for these devices; empty hides every device."""
+    return ",".join(str(gpu) for gpu in gpus)
+
+
+def _environment(gpus: tuple[int, ...], *, threads: int) -> dict[str, str]:
+    return {
+        "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
+        "CUDA_VISIBLE_DEVICES": device_list(gpus),
+        "OMP_NUM_THREADS": str(threads),
+        "MKL_NUM_THREADS": str(threads),
+        "TOKENIZERS_PARALLELISM": "false",
+        "PYTHONUNBUFFERED": "1",
+    }

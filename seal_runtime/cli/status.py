@@ -1,0 +1,71 @@
+"""`seal-runtime status` and `stop`: ask the controller of a run, or the ledger when no controller answers."""
+
+import json
+import time
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from protocol.messages import RunStatus
+from seal_runtime.cli.runs import RunArgument, find_run, short_path
+from seal_runtime.errors import LaunchError
+from seal_runtime.store.run_directory import RunDirectory
+
+LIVE_TIMEOUT_SECONDS = 3.0
+STOP_TIMEOUT_SECONDS = 30.0
+
+
+def status(
+    run: Annotated[str | None, RunArgument] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the status as JSON.")] = False,
+) -> None:
+    """Show how a run stands: live from its controller, otherwise from its ledger."""
+    directory = find_run(run)
+    found, source = current_status(directory)
+    if as_json:
+        print(json.dumps({"run_dir": str(directory.root), "source": source} | asdict(found), indent=2))
+        return
+    from rich.console import Console
+
+    from launch.status_panel import render
+
+    console = Console(highlight=False)
+    console.print(render(found, min(100, console.width)))
+    if source == "ledger":
+        console.print(f"no controller answers; this is what the ledger of {short_path(directory.root)} holds", markup=False, soft_wrap=True)
+
+
+def current_status(run: RunDirectory) -> tuple[RunStatus, str]:
+    """Return the status and where it comes from: `bus` or `ledger`. Raises LedgerError when there is neither."""
+    from launch.observe import RunObserver
+    from seal_runtime.cli.ledger_status import status_from_ledger
+
+    observer = RunObserver(run.connection)
+    try:
+        live = observer.status(LIVE_TIMEOUT_SECONDS)
+    finally:
+        observer.close()
+    return (live, "bus") if live is not None else (status_from_ledger(run), "ledger")
+
+
+def stop(
+    run: Annotated[str | None, RunArgument] = None,
+) -> None:
+    """End a run now. What is committed is kept; `seal-runtime resume` continues it."""
+    from launch.observe import RunObserver
+
+    directory = find_run(run)
+    observer = RunObserver(directory.connection)
+    try:
+        taken = observer.ask_to_stop("seal-runtime stop")
+    finally:
+        observer.close()
+    if not taken:
+        raise LaunchError(f"no controller answers in {short_path(directory.root)}: the run is not going on, so there is nothing to stop")
+    deadline = time.monotonic() + STOP_TIMEOUT_SECONDS
+    while directory.connection.exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    if directory.connection.exists():
+        raise LaunchError(f"the controller took the request but did not end within {STOP_TIMEOUT_SECONDS:.0f} s; see {directory.logs}")
+    print(f"{short_path(directory.root)} is stopped; `seal-runtime resume {short_path(directory.root)}` continues it")
