@@ -1,0 +1,160 @@
+"""Fold the ledger's rows into one record for each self-edit and each study. Pure: rows in, records out, no files.
+
+Rows are read once and only what a report needs is kept, so that token ids and log-probabilities of long runs never pile up.
+An edit without any row of its own is told apart here: it could not be parsed (score 0), was set aside (no score), or is not done yet.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from protocol.jobs import AdaptResult, CreditResult, EvaluateResult, GradedAnswer, ProposeResult
+from seal_runtime.ledger.records import ResultRow
+
+EditKey = tuple[str, int]
+EditState = Literal["scored", "unparsed", "invalid", "missing"]
+
+
+@dataclass(slots=True, kw_only=True)
+class EditRecord:
+    """One edit of a study under construction. `scores` and `num_steps` are by replicate; `answers` are the first replicate's."""
+
+    context_id: str
+    edit_index: int
+    text: str | None = None
+    scores: dict[int, float] = field(default_factory=dict)
+    num_steps: dict[int, int] = field(default_factory=dict)
+    answers: tuple[GradedAnswer, ...] = ()
+    chosen: bool = False
+    invalid: bool = False
+    unparsed: bool = False
+
+    @property
+    def state(self) -> EditState:
+        """Return what became of the edit."""
+        if self.scores:
+            return "scored"
+        if self.invalid:
+            return "invalid"
+        return "unparsed" if self.unparsed else "missing"
+
+    @property
+    def score(self) -> float | None:
+        """Return the mean over replicates, 0 for an unparsed edit, None without a measurement."""
+        if self.scores:
+            return sum(self.scores.values()) / len(self.scores)
+        return 0.0 if self.state == "unparsed" else None
+
+
+@dataclass(slots=True, kw_only=True)
+class StudyRecord:
+    """All edits of one study. `lost_contexts` are those whose proposals were set aside, so that no edit of theirs is known."""
+
+    policy_version: int = 0
+    edits: dict[EditKey, EditRecord] = field(default_factory=dict)
+    lost_contexts: set[str] = field(default_factory=set)
+    started_at: float | None = None
+    ended_at: float | None = None
+
+    def edit(self, context_id: str, edit_index: int) -> EditRecord:
+        """Return the record of one edit, made on first use."""
+        return self.edits.setdefault((context_id, edit_index), EditRecord(context_id=context_id, edit_index=edit_index))
+
+    def scores_by_context(self) -> dict[str, list[float]]:
+        """Return the scores of the measured and the unparsed edits of each context, contexts in the order of their names."""
+        scores: dict[str, list[float]] = {}
+        for (context_id, _), edit in sorted(self.edits.items()):
+            if edit.score is not None:
+                scores.setdefault(context_id, []).append(edit.score)
+        return scores
+
+    def count(self, state: EditState) -> int:
+        """Return the number of known edits in a state."""
+        return sum(edit.state == state for edit in self.edits.values())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobSpan:
+    """When and where one job was done; `stage` is propose, adapt, evaluate, credit or policy."""
+
+    agent: str
+    stage: str
+    started_at: float
+    ended_at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gathered:
+    """The whole ledger, folded."""
+
+    studies: Mapping[str, StudyRecord]
+    spans: tuple[JobSpan, ...]
+
+    def study(self, name: str) -> StudyRecord:
+        """Return the study of that name, an empty one when nothing of it is known."""
+        return self.studies.get(name, StudyRecord())
+
+
+def gather(rows: Iterable[ResultRow], set_aside: Iterable[str], parses: Callable[[str, str], bool]) -> Gathered:
+    """Fold rows (in commit order) and the ids of jobs that were set aside; `parses(context_id, text)` is asked only where it matters."""
+    studies: dict[str, StudyRecord] = {}
+    spans: list[JobSpan] = []
+    for row in rows:
+        _fold_row(studies.setdefault(row.study, StudyRecord()), row)
+        ended_at = row.started_at + row.duration_seconds
+        spans.append(JobSpan(agent=row.agent, stage=row.stage, started_at=row.started_at, ended_at=ended_at))
+    for job_id in set_aside:
+        _fold_set_aside(studies, job_id)
+    for study in studies.values():
+        _mark_unparsed(study, parses)
+    return Gathered(studies=studies, spans=tuple(spans))
+
+
+def _fold_row(study: StudyRecord, row: ResultRow) -> None:
+    result = row.result
+    if isinstance(result, CreditResult):
+        for credit in result.credits:
+            study.edit(credit.context_id, credit.edit_index).chosen = credit.weight > 0
+        return
+    if row.stage == "policy":
+        return
+    study.policy_version = row.policy_version
+    ended_at = row.started_at + row.duration_seconds
+    study.started_at = row.started_at if study.started_at is None else min(study.started_at, row.started_at)
+    study.ended_at = ended_at if study.ended_at is None else max(study.ended_at, ended_at)
+    if isinstance(result, ProposeResult):
+        for index, edit in enumerate(result.edits):
+            study.edit(row.context_id, index).text = edit.text
+        return
+    edit_record, replicate = study.edit(row.context_id, max(0, row.edit_index)), max(0, row.replicate)
+    if isinstance(result, AdaptResult):
+        edit_record.num_steps[replicate] = result.num_steps
+    elif isinstance(result, EvaluateResult):
+        _fold_answers(edit_record, replicate, result, row.score)
+
+
+def _fold_answers(edit: EditRecord, replicate: int, result: EvaluateResult, score: float | None) -> None:
+    if score is None and result.answers:
+        score = sum(answer.score for answer in result.answers) / len(result.answers)
+    if score is None:
+        return
+    if not edit.scores or replicate < min(edit.scores):
+        edit.answers = result.answers
+    edit.scores[replicate] = score
+
+
+def _fold_set_aside(studies: dict[str, StudyRecord], job_id: str) -> None:
+    """Mark the edits that a job id speaks of: STUDY/CONTEXT/propose or STUDY/CONTEXT/eINDEX/rREPLICATE/STAGE; others concern no edit."""
+    match job_id.split("/"):
+        case [study, context_id, "propose"]:
+            studies.setdefault(study, StudyRecord()).lost_contexts.add(context_id)
+        case [study, context_id, edit, _, _] if edit[:1] == "e" and edit[1:].isdigit():
+            studies.setdefault(study, StudyRecord()).edit(context_id, int(edit[1:])).invalid = True
+        case _:
+            pass
+
+
+def _mark_unparsed(study: StudyRecord, parses: Callable[[str, str], bool]) -> None:
+    for edit in study.edits.values():
+        if edit.state == "missing" and not edit.num_steps and edit.text is not None:
+            edit.unparsed = not parses(edit.context_id, edit.text)

@@ -1,0 +1,177 @@
+"""Summarise a run: read its directory, fold the ledger, compute every figure that people are told.
+
+Works on a run of any age, also one that is still going on or that failed: what is not there yet is None and said so.
+"""
+
+import importlib.metadata
+import platform
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from seal_runtime import __version__
+from seal_runtime.config.loading import dump_topology, load_resolved
+from seal_runtime.config.topology import Topology
+from seal_runtime.errors import DataError, EditParseError
+from seal_runtime.ledger.reader import LedgerReader
+from seal_runtime.ledger.records import AgentRow, PolicyRow, ResultRow, SetAsideRow
+from seal_runtime.report.gather import Gathered, gather
+from seal_runtime.report.measures import Scope, control_rows, paired_gain, scope_of, steps_share, table_rows
+from seal_runtime.report.model import Identity, RunSummary
+from seal_runtime.report.rounds import best_and_worst, policy_steps, round_summaries
+from seal_runtime.report.shares import agent_shares, throughput
+from seal_runtime.store.run_directory import RunDirectory
+from seal_runtime.tasks.base import Instance, Task
+from seal_runtime.tasks.registry import make_task
+
+REPORTED_PACKAGES = ("torch", "transformers", "vllm")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRecords:
+    """What was read of one run, folded. `meta` are the ledger's own facts (run_id, phase, started_at, finished_at)."""
+
+    topology: Topology
+    gathered: Gathered
+    scope: Scope
+    reward_instances: Mapping[str, Instance]
+    meta: Mapping[str, str]
+    set_aside: Sequence[SetAsideRow]
+    policies: Sequence[PolicyRow]
+    agents: Sequence[AgentRow]
+
+
+def summarise_run(run_dir: Path, control: Path | None = None) -> RunSummary:
+    """Summarise the run in `run_dir`, beside the control run in `control` if there is one.
+
+    Raises LedgerError, ConfigError or DataError when the run, its topology or its task cannot be read.
+    """
+    return summarise(load_records(run_dir), load_records(control) if control is not None else None)
+
+
+def load_records(run_dir: Path) -> RunRecords:
+    """Read and fold one run directory. Raises LedgerError, ConfigError, DataError."""
+    paths = RunDirectory(run_dir)
+    with LedgerReader(paths.ledger) as ledger:
+        topology = load_resolved(paths.topology)
+        return fold_records(
+            topology,
+            make_task(topology.task),
+            rows=ledger.results(),
+            set_aside=ledger.set_aside(),
+            policies=ledger.policies(),
+            agents=ledger.agents(),
+            meta=ledger.meta(),
+        )
+
+
+def fold_records(
+    topology: Topology,
+    task: Task,
+    *,
+    rows: Iterable[ResultRow],
+    set_aside: Sequence[SetAsideRow],
+    policies: Sequence[PolicyRow],
+    agents: Sequence[AgentRow],
+    meta: Mapping[str, str],
+) -> RunRecords:
+    """Fold a ledger's rows with what the task knows about the contexts; `rows` is read once."""
+    reward = _by_id(task.instances("reward"))
+    heldout = _by_id(task.instances(topology.evaluation.split))
+    return RunRecords(
+        topology=topology,
+        gathered=gather(rows, [row.job_id for row in set_aside], _parser(task, {**reward, **heldout})),
+        scope=scope_of(
+            topology,
+            num_reward=len(reward),
+            num_heldout=len(heldout),
+            has_scripted=hasattr(task, "scripted_edit"),
+            retention_questions=len(task.retention_questions()) if hasattr(task, "retention_questions") else 0,
+        ),
+        reward_instances=reward,
+        meta=meta,
+        set_aside=set_aside,
+        policies=policies,
+        agents=agents,
+    )
+
+
+def summarise(records: RunRecords, control: RunRecords | None = None) -> RunSummary:
+    """Compute the summary of folded records. Pure."""
+    gathered, scope = records.gathered, records.scope
+    rows = table_rows(gathered, scope)
+    best, worst = best_and_worst(gathered, records.reward_instances)
+    control_name = f"{control.topology.algorithm.select} edits" if control else ""
+    return RunSummary(
+        identity=_identity(records),
+        table=rows + (control_rows(control.gathered, control.scope, control_name) if control else ()),
+        gain=paired_gain(gathered, scope),
+        control_gain=paired_gain(control.gathered, control.scope) if control else None,
+        steps_share=steps_share(rows),
+        rounds=round_summaries(gathered, scope),
+        best=best,
+        worst=worst,
+        agents=agent_shares(gathered.spans, records.agents),
+        throughput=throughput(gathered),
+        policies=policy_steps(gathered, records.policies),
+        set_aside=tuple((row.job_id, row.reason) for row in records.set_aside),
+        topology_yaml=dump_topology(records.topology),
+    )
+
+
+def _identity(records: RunRecords) -> Identity:
+    topology, meta = records.topology, records.meta
+    return Identity(
+        run=topology.run.name,
+        run_id=meta.get("run_id", ""),
+        phase=meta.get("phase", "unknown"),
+        seed=topology.run.seed,
+        model=topology.model.path,
+        task=topology.task.name,
+        algorithm=f"{topology.algorithm.name} (select {topology.algorithm.select})",
+        rounds=topology.run.rounds,
+        split=topology.evaluation.split,
+        versions=_versions(),
+        started_at=_time(meta, "started_at"),
+        finished_at=_time(meta, "finished_at"),
+    )
+
+
+def _versions() -> dict[str, str]:
+    versions = {"seal-runtime": __version__, "python": platform.python_version()}
+    for package in REPORTED_PACKAGES:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def _time(meta: Mapping[str, str], key: str) -> float | None:
+    """Return a time of the ledger's meta table; an empty or foreign value is no time."""
+    try:
+        return float(meta[key])
+    except (KeyError, ValueError):
+        return None
+
+
+def _by_id(instances: Sequence[Instance]) -> dict[str, Instance]:
+    return {instance.instance_id: instance for instance in instances}
+
+
+def _parser(task: Task, instances: Mapping[str, Instance]) -> Callable[[str, str], bool]:
+    """Return whether the task can make training sequences of an edit, asked the way the controller asks."""
+
+    def parses(context_id: str, text: str) -> bool:
+        instance = instances.get(context_id)
+        if instance is None:
+            raise DataError(
+                f"the ledger speaks of context {context_id!r}, which the task does not have; make the report where the run's data is"
+            )
+        try:
+            task.training_sequences(instance, text)
+        except EditParseError:
+            return False
+        return True
+
+    return parses
