@@ -4,6 +4,7 @@ Exit codes: 0 said goodbye (drained, shut down, or stopped by a signal); 1 the a
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,6 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Imported only now: nothing that could load torch may come before the devices are pinned.
     from agents.base import Agent
     from agents.options import AgentOptions
+    from agents.signals import Stopped
     from seal_runtime.errors import ConfigError
 
     try:
@@ -44,6 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _complain(error, exit_code=2)
     except SealError as error:
         return _complain(error, exit_code=1)
+    except Stopped:
+        return 0  # the signal came before there was anything to say goodbye to, or during the goodbye
     return 0
 
 
@@ -85,4 +89,7 @@ def _complain(error: SealError, *, exit_code: int) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_code = main()
+    sys.stderr.flush()
+    # All is released and said: dismantling torch and the interpreter would only keep the launcher waiting, for seconds on a busy host.
+    os._exit(exit_code)

@@ -15,6 +15,9 @@ from seal_runtime.engines.base import AnswerOutput, AnswerRequest, GenerationEng
 from seal_runtime.errors import GradeError, ReceiptError
 from seal_runtime.store.adapters import AdapterStore
 
+_PATIENCE_SECONDS = 0.005
+"""Wait for graders on this host, which are done at once, rather than report their grades after the engine's next step."""
+
 
 class Evaluator:
     """Turns evaluate jobs into answer requests, and answers into grades with a receipt."""
@@ -61,7 +64,7 @@ class Evaluator:
         """Advance the engine, hand fresh answers to the graders and return the jobs that are graded or have failed."""
         failed = [self._answered(output) for output in self._engine.step()] if self.must_step else []
         outcomes: list[Outcome] = [failure for failure in failed if failure is not None]
-        for job_id, verdict in self._graders.collect():
+        for job_id, verdict in self._graders.collect(_PATIENCE_SECONDS if failed else 0.0):
             if isinstance(verdict, GradeError):
                 outcomes.append(self._failed(job_id, verdict, retryable=True))
             else:

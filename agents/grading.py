@@ -9,7 +9,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 
 from protocol.jobs import GradedAnswer, Question
 from seal_runtime.errors import GradeError
@@ -43,8 +43,10 @@ class GradingPool:
         if entry is not None:
             entry[0].cancel()
 
-    def collect(self) -> list[tuple[str, Grades | GradeError]]:
-        """Return the jobs whose grades, or the reason why there are none, have come since the last call."""
+    def collect(self, patience_seconds: float) -> list[tuple[str, Grades | GradeError]]:
+        """Return the jobs whose grades, or the reason why there are none, have come; wait for the missing at most `patience_seconds`."""
+        if patience_seconds:
+            wait([future for future, _ in self._waiting.values()], timeout=patience_seconds)
         done = [(job_id, verdict) for job_id, entry in self._waiting.items() if (verdict := self._verdict(*entry)) is not None]
         for job_id, _ in done:
             self.cancel(job_id)

@@ -56,6 +56,7 @@ def _generation_engine(topology: Topology, section: ProposerConfig | EvaluatorCo
         model=topology.model.path,
         dtype=dtype_of(topology, device),
         device=device,
+        revision=topology.model.revision,
         threads=section.threads,
         engine_args=section.engine_args,
     )
@@ -68,6 +69,7 @@ def _adapt_engine(topology: Topology, device: str) -> AdaptEngine:
         model=topology.model.path,
         dtype=dtype_of(topology, device),
         device=device,
+        revision=topology.model.revision,
         num_slots=trainer.max_concurrent_adapters,
         max_tokens_per_step=trainer.max_tokens_per_step,
         threads=trainer.threads,

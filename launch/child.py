@@ -34,8 +34,6 @@ class Child:
     state: ChildState = "waiting"
     start_at: float = 0.0
     """Not before this time (the backend's clock) while `waiting`."""
-    replacing: bool = False
-    """It was asked to leave so that a fresh process can take its place; its end is not a death."""
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -58,14 +56,13 @@ class Child:
                 )
         except OSError as error:
             raise LaunchError(f"cannot start {self.spec.name} ({' '.join(self.spec.argv)}): {error.strerror}") from error
-        self.state, self.replacing = "running", False
+        self.state = "running"
 
     def exit_code(self) -> int | None:
         """Return the exit code (negative: the signal) once the process has ended, None before. What it left behind is killed first."""
         if self.process is None:
             return None
-        # WNOWAIT: while the dead leader is not reaped its group id cannot be given to anybody else.
-        if os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+        if not _has_ended(self.process):
             return None
         self.send_signal(signal.SIGKILL)
         code = self.process.wait()
@@ -88,6 +85,13 @@ class Child:
         except OSError:
             return ""
         return "\n".join(line for line in lines[-num_lines:] if line.strip())
+
+
+def _has_ended(process: subprocess.Popen[bytes]) -> bool:
+    """Say whether a process has ended, if possible without reaping it: until then its group id cannot be given to anybody else."""
+    if hasattr(os, "waitid"):
+        return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    return process.poll() is not None  # macOS before Python 3.13
 
 
 def describe_exit(code: int) -> str:

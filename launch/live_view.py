@@ -13,6 +13,8 @@ from launch.status_panel import render, status_line
 from protocol.messages import RunStatus
 
 LINE_EVERY_SECONDS = 5.0
+MAX_WIDTH = 100
+WAITING = "waiting for the controller"
 
 
 class LiveView:
@@ -27,6 +29,7 @@ class LiveView:
             self._live = Live(console=console, auto_refresh=False, transient=True)
         self._line_due = 0.0
         self._last_line = ""
+        self._told: list[str] = []
         self._last_status: RunStatus | None = None
 
     def __enter__(self) -> Self:
@@ -40,34 +43,40 @@ class LiveView:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self._live is not None:
             self._live.stop()
-        if self._last_status is not None:
-            self._console.print(
-                self._picture(self._last_status) if self._live is not None else Text(status_line(self._last_status)), soft_wrap=True
-            )
+        if self._last_status is None:
+            return
+        if self._live is not None:
+            self._console.print(render(self._last_status, self._width()))
+        else:
+            self._console.print(Text(status_line(self._last_status)), soft_wrap=True)
 
     def update(self, status: RunStatus | None, problems: Sequence[str] = ()) -> None:
         """Show a status, None while the controller does not answer yet. `problems` are the launcher's own."""
         self._last_status = status or self._last_status
         if self._live is not None:
             self._live.update(self._picture(status, problems), refresh=True)
-        elif self._clock() >= self._line_due:
+        elif self._clock() >= self._line_due or list(problems) != self._told:
+            self._tell(problems)
             self._line_due = self._clock() + LINE_EVERY_SECONDS
-            line = status_line(status) if status is not None else "waiting for the controller"
+            line = status_line(status) if status is not None else WAITING
             if line != self._last_line:
                 self._console.print(Text(line), soft_wrap=True)
             self._last_line = line
 
-    def say(self, text: str) -> None:
-        """Print a line that stays."""
-        self._console.print(Text(text), soft_wrap=True)
+    def _tell(self, problems: Sequence[str]) -> None:
+        for problem in problems:
+            if problem not in self._told:
+                self._console.print(Text(f"! {problem}"), soft_wrap=True)
+        self._told = list(problems)
 
     def _picture(self, status: RunStatus | None, problems: Sequence[str] = ()) -> RenderableType:
-        width = min(100, self._console.width)
-        parts: list[RenderableType] = [
-            Text("starting the controller …", style="yellow")
-            if status is None
-            else render(status, width, self._console.height - len(self._hints))
-        ]
+        shown = status or self._last_status
+        parts: list[RenderableType] = [] if shown is None else [render(shown, self._width(), self._console.height - len(self._hints))]
+        if status is None:
+            parts.append(Text(WAITING, style="yellow"))
         parts += [Text(f"! {problem}", style="yellow") for problem in problems]
         parts += [Text(hint, style="dim") for hint in self._hints]
         return Group(*parts)
+
+    def _width(self) -> int:
+        return min(MAX_WIDTH, self._console.width)

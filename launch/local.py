@@ -30,9 +30,8 @@ class Grace:
 
     after_request: float = 10.0
     after_sigterm: float = 5.0
-    after_end: float = 10.0
+    after_end: float = 3.0
     """For agents to leave by themselves once the controller has ended the run."""
-    replacing: float = 10.0
     after_sigkill: float = 10.0
 
 
@@ -40,11 +39,10 @@ class Grace:
 class Bus:
     """What the back-end must know of the bus, as functions, so that this file needs no socket.
 
-    `identity(controller_pid)` names the endpoint and keys that this controller process serves, None until it serves;
-    `ask_to_stop(reason)` says whether the controller took the request.
+    `serves(controller_pid)` says whether this controller process can be reached; `ask_to_stop(reason)` whether it took the request.
     """
 
-    identity: Callable[[int], str | None]
+    serves: Callable[[int], bool]
     ask_to_stop: Callable[[str], bool]
 
 
@@ -74,9 +72,7 @@ class LocalBackend:
         self._bus = bus
         self._grace = grace or Grace()
         self._clock = clock
-        self._served: str | None = None
         self._served_pid: int | None = None
-        self._replace_deadline = 0.0
 
     def start(self) -> None:
         """Start the controller; the agents follow in `poll` as soon as it serves. Raises LaunchError."""
@@ -136,8 +132,8 @@ class LocalBackend:
             child.state, self.exit_code = "left", code
             log.info("controller_ended", exit_code=code)
             if code in (EXIT_USAGE, EXIT_FAILED):
-                self._problem("the controller ended the run as failed", child)
-        elif self._served is None:
+                self._problem("the run could not begin" if code == EXIT_USAGE else "the controller ended the run as failed", child)
+        elif self._served_pid is None:
             raise LaunchError(
                 f"the controller did not come up ({describe_exit(code)}); its last output in {child.output}:\n{child.last_output()}"
             )
@@ -145,39 +141,20 @@ class LocalBackend:
             child.state, self.exit_code = "given_up", EXIT_FAILED
 
     def _controller_serves(self) -> bool:
-        """Say whether agents can connect; where the endpoint or keys changed with a restart, replace the agents that know the old ones."""
+        """Say whether new agents can connect. Those that are there follow a controller that comes back elsewhere by themselves."""
         pid = self.controller.pid
-        if pid is None or pid == self._served_pid:
-            return pid is not None
-        identity = self._bus.identity(pid)
-        if identity is None:
-            return False
-        if self._served not in (None, identity):
-            log.warning("controller_moved", agents_replaced=len(self.agents))
-            self._replace_agents()
-        self._served, self._served_pid = identity, pid
-        return True
-
-    def _replace_agents(self) -> None:
-        self._replace_deadline = self._clock() + self._grace.replacing
-        for agent in self.agents:
-            if agent.state == "running":
-                agent.replacing = True
-                agent.send_signal(signal.SIGTERM)
+        if pid is not None and pid != self._served_pid and self._bus.serves(pid):
+            self._served_pid = pid
+        return pid is not None and pid == self._served_pid
 
     def _watch_agent(self, child: Child, *, serving: bool) -> None:
         if child.state == "waiting" and serving and self._clock() >= child.start_at:
             self._start(child)
         code = child.exit_code()
-        if code is None:
-            if child.replacing and self._clock() >= self._replace_deadline:
-                child.send_signal(signal.SIGKILL)
-        elif child.replacing:
-            child.state, child.start_at = "waiting", self._clock()
-        elif code == 0:
+        if code == 0:
             child.state = "left"
             log.info("agent_left", process=child.spec.name)
-        else:
+        elif code is not None:
             self._bury(child, code)
 
     def _bury(self, child: Child, code: int) -> bool:

@@ -13,12 +13,10 @@ STATUS_TIMEOUT_SECONDS = 1.0
 STOP_TIMEOUT_SECONDS = 3.0
 
 
-def served_identity(connection: Path, controller_pid: int) -> str | None:
-    """Return what agents must know to reach this controller process (endpoint and key), None until it has written it."""
+def serves(connection: Path, controller_pid: int) -> bool:
+    """Say whether this controller process has written where it can be reached."""
     info = read_connection(connection)
-    if info is None or info.controller_pid != controller_pid:
-        return None
-    return f"{info.endpoint} {info.server_public_key}"
+    return info is not None and info.controller_pid == controller_pid
 
 
 def read_connection(connection: Path) -> ConnectionInfo | None:

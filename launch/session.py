@@ -10,7 +10,7 @@ import structlog
 
 from launch.live_view import LiveView
 from launch.local import EXIT_FAILED, EXIT_STOPPED, Bus, Grace, LocalBackend
-from launch.observe import RunObserver, served_identity
+from launch.observe import RunObserver, serves
 from launch.specs import AgentSpec, agent_specs, controller_spec
 from launch.stop_signals import StopSignals
 from protocol.messages import RunStatus
@@ -55,7 +55,7 @@ def backend_of(
     grace: Grace | None = None,
 ) -> LocalBackend:
     """Return a back-end for these processes, tied to the run's bus."""
-    bus = Bus(identity=lambda pid: served_identity(run.connection, pid), ask_to_stop=observer.ask_to_stop)
+    bus = Bus(serves=lambda pid: serves(run.connection, pid), ask_to_stop=observer.ask_to_stop)
     return LocalBackend(controller, agents, bus=bus, log_dir=run.logs, max_restarts=max_restarts, grace=grace)
 
 
@@ -65,9 +65,10 @@ def drive(backend: LocalBackend, observer: RunObserver, view: LiveView, signals:
         backend.start()
         _stay(backend, observer, view, signals, deadline=time.monotonic() + startup_seconds)
         if backend.exit_code is None:
+            view.update(observer.last_status, ["stopping: what is done is kept (Ctrl-C again to end at once)"])
             backend.stop(_reason(signals), hurry=signals.impatient)
         else:
-            view.update(observer.last_status, backend.problems)
+            view.update(observer.last_status)
             backend.finish(hurry=lambda: signals.count > 0)
     finally:
         backend.close(hurry=signals.impatient)

@@ -6,6 +6,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from protocol.jobs import ROLES
 from protocol.messages import AgentStatus, RunStatus, StudyStatus
 
 BLOCKS = "▁▂▃▄▅▆▇█"
@@ -16,6 +17,7 @@ PHASE_STYLES = {"done": "bold green", "failed": "bold red", "stopping": "yellow"
 FIXED_LINES = 10
 """Lines of the picture beside studies, agents and problems."""
 MIN_STUDIES = 3
+ENDED = ("done", "stopped", "failed", "interrupted")
 NARROW = 72
 """Below this width the least needed columns are left out."""
 
@@ -39,7 +41,7 @@ def render(status: RunStatus, width: int, height: int | None = None) -> Renderab
 def status_line(status: RunStatus) -> str:
     """Return the status in one line for logs and pipes."""
     busy = sum(agent.state == "busy" for agent in status.agents)
-    left = f", about {format_seconds(status.eta_seconds)} left" if status.eta_seconds is not None else ""
+    left = f", about {format_seconds(status.eta_seconds)} left" if status.eta_seconds is not None and status.phase not in ENDED else ""
     return (
         f"[{format_seconds(status.elapsed_seconds)}] {status.phase}: round {status.round} of {status.num_rounds}, "
         f"policy v{status.policy_version}, "
@@ -84,10 +86,10 @@ def format_score(study: StudyStatus) -> str:
 
 
 def _headline(status: RunStatus) -> Text:
-    left = f"about {format_seconds(status.eta_seconds)} left" if status.eta_seconds is not None else "time left unknown"
     line = Text(status.phase, style=PHASE_STYLES.get(status.phase, "bold"))
     line.append(f"  round {status.round} of {status.num_rounds}  policy v{status.policy_version}", style="default")
-    return line.append(f"  {format_seconds(status.elapsed_seconds)}  {'' if status.phase == 'done' else left}", style="default")
+    left = f"about {format_seconds(status.eta_seconds)} left" if status.eta_seconds is not None else "time left unknown"
+    return line.append(f"  {format_seconds(status.elapsed_seconds)}  {'' if status.phase in ENDED else left}", style="default")
 
 
 def _progress(status: RunStatus, width: int) -> Table:
@@ -128,14 +130,14 @@ def visible_studies(studies: tuple[StudyStatus, ...], room: int) -> list[StudySt
 
 def _agents(status: RunStatus, width: int) -> RenderableType:
     if not status.agents:
-        return Text("no agent yet (they load their models)", style="dim")
+        return Text("no agent is here" if status.phase in ENDED else "no agent yet (they load their models)", style="dim")
     table = Table(box=None, pad_edge=False, header_style="bold", width=width - 4)
     table.add_column("agent", no_wrap=True)
     table.add_column("state", no_wrap=True)
     table.add_column("at work on", ratio=1, no_wrap=True, overflow="ellipsis")
     for title in ("done", "failed", "busy") if width >= NARROW else ("done",):
         table.add_column(title, justify="right", no_wrap=True)
-    for agent in status.agents:
+    for agent in sorted(status.agents, key=lambda agent: (ROLES.index(agent.role), agent.agent)):
         share = min(1.0, agent.busy_seconds / status.elapsed_seconds) if status.elapsed_seconds > 0 else 0.0
         cells = [Text(str(agent.jobs_done)), _count(agent.jobs_failed), Text(f"{100 * share:.0f} %")]
         table.add_row(

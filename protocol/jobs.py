@@ -77,7 +77,7 @@ class OptimSpec:
 
     `num_steps` 0 derives the optimizer steps from `epochs` and the number of sequences; any other value trains exactly that
     many steps, cycling through the (freshly shuffled) epochs for as long as it takes (the equal-step control).
-    `max_length` is in tokens; longer sequences are cut at the right and counted.
+    `max_length` is in tokens; what is longer is cut and counted: a prompt loses its beginning, a text without prompt its end.
     """
 
     learning_rate: float

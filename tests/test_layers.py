@@ -59,8 +59,8 @@ def test_imports_go_down_only(layer: str) -> None:
 
 @pytest.mark.parametrize(
     "module",
-    ["protocol.router", "protocol.channel", "seal_runtime.cli", "seal_runtime.controller.service", "seal_runtime.config.checks", "launch.local",
-     "agents.critic", "seal_runtime.report.summary", "seal_runtime.tasks.registry", "seal_runtime.tasks.fictional"],
+    ["protocol.router", "protocol.channel", "seal_runtime.cli", "seal_runtime.controller.service", "seal_runtime.config.checks",
+     "launch.local", "agents.critic", "seal_runtime.report.summary", "seal_runtime.tasks.registry", "seal_runtime.tasks.fictional"],
 )  # fmt: skip
 def test_light_modules_start_without_heavy_libraries(module: str) -> None:
     code = f"import sys, {module}; print(sorted({HEAVY!r} & set(sys.modules)))"

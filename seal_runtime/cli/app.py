@@ -6,6 +6,7 @@ import typer
 
 from seal_runtime import __version__
 from seal_runtime.cli.attach import attach, drain
+from seal_runtime.cli.bench import bench
 from seal_runtime.cli.doctor import doctor
 from seal_runtime.cli.export import export
 from seal_runtime.cli.launch import launch, resume
@@ -57,3 +58,4 @@ for _command, _panel in (
     (pretrain, SETTING_UP),
 ):
     app.command(rich_help_panel=_panel)(_command)
+app.add_typer(bench, name="bench", rich_help_panel=SETTING_UP)

@@ -76,9 +76,13 @@ def _lineage(policies: dict[int, PolicyRow], version: int) -> list[PolicyRow]:
 def _write_adapter(run: RunDirectory, chain: list[Path], out: Path) -> None:
     from seal_runtime.config.loading import load_resolved
     from seal_runtime.engines.adapter_files import read_adapter, write_adapter
-    from seal_runtime.engines.adapter_merging import compose_adapters
 
-    write_adapter(out, compose_adapters([read_adapter(folder) for folder in chain]))
+    adapters = [read_adapter(folder) for folder in chain]
+    if len(adapters) > 1:
+        from seal_runtime.engines.adapter_merging import compose_adapters
+
+        adapters = [compose_adapters(adapters)]
+    write_adapter(out, adapters[0])
     model = load_resolved(run.topology).model.path
     if not model.startswith(PRIVATE_MODELS):
         config = out / CONFIG_FILE

@@ -17,7 +17,8 @@ from seal_runtime.store.run_directory import RunDirectory
 if TYPE_CHECKING:
     from seal_runtime.config.topology import Topology
 
-EXIT_WORDS = {0: "finished", 3: "stopped", 4: "failed"}
+EXIT_FAILED = 4
+EXIT_WORDS = {3: "was stopped", 4: "failed"}
 
 
 class Control(StrEnum):
@@ -90,10 +91,12 @@ def resolve(path: Path, overrides: list[str], *, name: str | None, run_dir: Path
 
 
 def check(topology: Topology, *, require_gpus: bool) -> None:
-    """Check a topology against this machine and print the warnings. Raises ConfigError."""
+    """Check a topology against this machine, and its task's data before a run, and print the warnings. Raises ConfigError, DataError."""
     from seal_runtime.config.checks import check_topology
+    from seal_runtime.tasks.registry import check_task
 
-    for warning in check_topology(topology, require_gpus=require_gpus):
+    warnings = check_topology(topology, require_gpus=require_gpus)
+    for warning in [*warnings, *(check_task(topology) if require_gpus else ())]:
         print(f"warning: {warning}", file=sys.stderr)
 
 
@@ -134,9 +137,10 @@ def execute(topology: Topology, run: RunDirectory, *, no_live: bool, show: bool)
             end = drive(backend, observer, view, signals, startup_seconds=topology.limits.startup_timeout_seconds)
     for problem in end.problems:
         print(f"problem: {problem}", file=sys.stderr)
-    if end.exit_code != 0:
-        print(f"the run was {EXIT_WORDS.get(end.exit_code, 'ended')}; what is done is kept: `seal-runtime resume {where}` continues it")
-    if show:
+    if end.exit_code in EXIT_WORDS:
+        print(f"the run {EXIT_WORDS[end.exit_code]}; what is done is kept: `seal-runtime resume {where}` continues it,")
+        print(f"`seal-runtime report {where}` shows what there is")
+    elif show and end.exit_code == 0:
         _show(run, None)
     return end.exit_code
 
@@ -146,10 +150,13 @@ def _with_control(topology: Topology, run: RunDirectory, *, no_live: bool) -> in
 
     control = random_control(topology)
     control_run = new_run_directory(control, name=None, run_dir=run.root.with_name(control.run.name))
-    code = execute(topology, run, no_live=no_live, show=False)
+    code = EXIT_FAILED
+    try:
+        code = execute(topology, run, no_live=no_live, show=False)
+    finally:
+        if code != 0:
+            control_run.root.rmdir()
     if code != 0:
-        control_run.root.rmdir()
-        _show(run, None)
         return code
     print("now the control: the same run, learning from random edits")
     code = execute(control, control_run, no_live=no_live, show=False)

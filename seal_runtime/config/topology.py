@@ -107,7 +107,7 @@ class OptimConfig(Section):
     max_grad_norm: float = Field(default=1.0, gt=0.0)
     """Gradient-norm clip of each adapter."""
     max_length: int = Field(default=2048, ge=8)
-    """Longest training sequence in tokens; the rest is cut and counted."""
+    """Longest training sequence in tokens. What is longer is cut, counted and warned of: a prompt loses its beginning, other text its end."""
 
     def spec(self, *, num_steps: int = 0) -> OptimSpec:
         """Return the wire form; `num_steps` other than 0 fixes the number of optimizer steps."""

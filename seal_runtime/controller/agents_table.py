@@ -10,7 +10,10 @@ from seal_runtime.controller.events import AgentRegistered
 
 @dataclass(slots=True, kw_only=True)
 class AgentEntry:
-    """One live agent. `job_ids` are its leases in the order in which they were given; `reserved_for` is a job that must run alone."""
+    """One live agent. `job_ids` are its leases in the order in which they were given.
+
+    `reserved_for` is a job that must run alone. `is_quiet`: not heard for a few heartbeats, perhaps dying, so it gets no new jobs.
+    """
 
     identity: AgentRegistered
     registered_at: float
@@ -18,6 +21,7 @@ class AgentEntry:
     capacity: int
     is_ready: bool = False
     is_draining: bool = False
+    is_quiet: bool = False
     step_age_seconds: float = 0.0
     job_ids: dict[str, None] = field(default_factory=dict)
     reserved_for: str = ""
@@ -34,7 +38,7 @@ class AgentEntry:
     @property
     def takes_jobs(self) -> bool:
         """Say whether the agent could be given a job if it had room."""
-        return self.is_ready and not self.is_draining
+        return self.is_ready and not self.is_draining and not self.is_quiet
 
     @property
     def state(self) -> AgentState:
@@ -97,6 +101,20 @@ class AgentsTable:
         """Take an agent out."""
         entry = self._entries.pop(name)
         self._free[entry.identity.role].pop(name, None)
+
+    def heard(self, entry: AgentEntry, now: float) -> None:
+        """Take note of a sign of life."""
+        entry.last_seen = now
+        if entry.is_quiet:
+            entry.is_quiet = False
+            self.update(entry, now)
+
+    def hush(self, quiet_seconds: float, now: float) -> None:
+        """Give no new jobs to agents that were not heard for so long."""
+        for entry in self._entries.values():
+            if not entry.is_quiet and now - entry.last_seen > quiet_seconds:
+                entry.is_quiet = True
+                self.update(entry, now)
 
     def update(self, entry: AgentEntry, now: float) -> None:
         """Take note that leases, reservation or readiness of an agent changed."""

@@ -191,7 +191,7 @@ class RunState:
     def _registered(self, event: AgentRegistered, now: float) -> None:
         entry = self.agents.get(event.agent)
         if entry is not None and entry.identity.incarnation == event.incarnation:
-            entry.last_seen = now
+            self.agents.heard(entry, now)
             return
         if entry is not None:
             self._remove(entry, "another process registered under its name", now, died=True)
@@ -213,14 +213,16 @@ class RunState:
             return
         if not entry.is_ready:
             self._log("info", "agent_ready", worker=event.agent, capacity=event.capacity, seconds=round(now - entry.registered_at, 3))
-        entry.is_ready, entry.capacity, entry.last_seen = True, event.capacity, now
+        entry.is_ready, entry.capacity = True, event.capacity
+        self.agents.heard(entry, now)
         self.agents.update(entry, now)
 
     def _beat(self, event: AgentBeat, now: float) -> None:
         entry = self.agents.get(event.agent)
         if entry is None:
             return
-        entry.last_seen, entry.step_age_seconds = now, event.step_age_seconds
+        self.agents.heard(entry, now)
+        entry.step_age_seconds = event.step_age_seconds
         if event.state == "draining" and not entry.is_draining:
             entry.is_draining = True
             self.agents.update(entry, now)

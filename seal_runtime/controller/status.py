@@ -101,5 +101,5 @@ def make_status(
         frames_dropped=0,
         agents=tuple(entry.status(now) for entry in agents.all()),
         studies=tuple(progress.status() for progress in workflow.studies.values()),
-        problems=(*plan.notes, *problems, *invalid),
+        problems=(*plan.notes, *workflow.truncation.notes(), *problems, *invalid),
     )

@@ -14,6 +14,8 @@ MIN_LOST_LEASE_SECONDS = 30.0
 ABSENCE_SHOWN_SECONDS = 20.0
 """A role without agents becomes a problem after so long; at the start they are on their way."""
 DEPARTED_SHOWN_SECONDS = 60.0
+QUIET_HEARTBEATS = 3
+"""An agent that missed so many heartbeats gets no new jobs until it is heard again."""
 MAX_TICK_GAP_SECONDS = 3.0
 """A longer gap between ticks means that this process was stopped: silence during it proves nothing about the agents."""
 
@@ -34,6 +36,7 @@ class Supervision:
         self._limits = topology.limits
         self._agent_timeout_seconds = topology.bus.agent_timeout_seconds
         self._lost_lease_seconds = max(MIN_LOST_LEASE_SECONDS, 2 * topology.bus.agent_timeout_seconds)
+        self._quiet_seconds = max(2.0, QUIET_HEARTBEATS * topology.bus.heartbeat_seconds)
         self._agents = agents
         self._dispatcher = dispatcher
         self._last_tick: float | None = None
@@ -47,6 +50,7 @@ class Supervision:
             for entry in self._agents.all():
                 entry.last_seen = min(now, entry.last_seen + gap)
         self._last_tick = now
+        self._agents.hush(self._quiet_seconds, now)
         self._departed = [(at, text) for at, text in self._departed if now - at < DEPARTED_SHOWN_SECONDS]
 
     def departed(self, text: str, now: float) -> None:

@@ -17,6 +17,7 @@ from seal_runtime.controller.lineage import Lineage, credit_groups
 from seal_runtime.controller.plan import Plan, Study
 from seal_runtime.controller.progress import EditProgress, StudyProgress
 from seal_runtime.controller.result_checks import score_of
+from seal_runtime.controller.truncation import Truncation
 from seal_runtime.controller.work import Work, WorkFactory
 from seal_runtime.errors import EditParseError
 from seal_runtime.ledger.records import JobKey, SetAsideRecord
@@ -43,6 +44,7 @@ class Workflow:
         self.plan = plan
         self.studies: dict[str, StudyProgress] = {}
         self.lineage = Lineage()
+        self.truncation = Truncation()
         self._task = task
         self._factory = WorkFactory(topology)
         self._keeps_adapters = topology.run.keep_adapters == "all"
@@ -63,6 +65,7 @@ class Workflow:
             case ProposeResult():
                 self._proposed(progress, work.key, result, effects)
             case AdaptResult() if work.key.stage == "policy":
+                effects.commands += self.truncation.of_training(work.key, result)
                 self._advance(progress.study, result.adapter, effects, now)
             case AdaptResult():
                 self._adapted(progress, work.key, result, effects)
@@ -121,6 +124,7 @@ class Workflow:
 
     def _proposed(self, progress: StudyProgress, key: JobKey, result: ProposeResult, effects: Effects) -> None:
         context = progress.contexts[key.context_id]
+        effects.commands += self.truncation.of_prompt(key, result)
         for edit, generated in zip(context.edits, result.edits, strict=True):
             edit.generated = generated
             self._start_edit(progress, context.instance, edit, generated.text, 0, effects)
@@ -151,6 +155,7 @@ class Workflow:
             effects.works.append(work)
 
     def _adapted(self, progress: StudyProgress, key: JobKey, result: AdaptResult, effects: Effects) -> None:
+        effects.commands += self.truncation.of_training(key, result)
         progress.edit(key.context_id, key.edit_index).num_steps.append(result.num_steps)
         self._awaiting_grade[result.adapter.sha256] += 1
         instance = progress.contexts[key.context_id].instance

@@ -60,7 +60,10 @@ class BatchedAdaptEngine:
         deadline = time.monotonic() + _STEP_SECONDS
         self._admit()
         while self._active and not self._finished and time.monotonic() < deadline:
-            self._optimizer_step()
+            try:
+                self._optimizer_step()
+            except RuntimeError as error:  # out of memory, a kernel that fails: the step is lost, the engine is not
+                self._fail_active(error)
         finished, self._finished = self._finished, []
         return finished
 
@@ -152,6 +155,13 @@ class BatchedAdaptEngine:
         except (AdaptError, StoreError) as error:
             self._fail(slot.request, error, retryable=isinstance(error, StoreError))
         self._active.remove(slot)
+
+    def _fail_active(self, error: RuntimeError) -> None:
+        tokens = f"{len(self._active)} adapters and at most {self._max_tokens} tokens"
+        reason = f"a packed step of {tokens} broke: {str(error)[:300]}; if memory ran out, lower trainer.max_tokens_per_step"
+        for slot in self._active:
+            self._fail(slot.request, AdaptError(reason), retryable=True)
+        self._active = []
 
     def _fail(self, request: AdaptRequest, error: SealError, retryable: bool) -> None:
         self._finished.append(RequestFailed(request_id=request.request_id, error=error, retryable=retryable))

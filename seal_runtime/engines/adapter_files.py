@@ -115,7 +115,7 @@ def _decode(folder: Path, config: Any, tensors: Mapping[str, torch.Tensor]) -> L
     if odd or config.get("bias", "none") != "none":
         raise StoreError(f"{folder / CONFIG_FILE} asks for {', '.join(odd) or 'bias'}: only plain LoRA is supported")
     parts: dict[str, dict[str, torch.Tensor]] = {}
-    for key, tensor in tensors.items():
+    for key, tensor in sorted(tensors.items()):
         match = _KEY.fullmatch(key)
         if match is None:
             raise StoreError(f"{folder / TENSOR_FILE} holds {key!r}, which is no LoRA factor of a linear layer")

@@ -20,6 +20,7 @@ def make_adapt_engine(
     model: str,
     dtype: str = "float32",
     device: str = "cpu",
+    revision: str | None = None,
     num_slots: int = 16,
     max_tokens_per_step: int = 16_384,
     threads: int = 1,
@@ -39,7 +40,7 @@ def make_adapt_engine(
     from seal_runtime.engines.model_loading import load_model
 
     _use_threads(threads)
-    loaded = load_model(model, dtype, device)
+    loaded = load_model(model, dtype, device, revision)
     return _call(
         lambda **kwargs: BatchedAdaptEngine(loaded, **kwargs), engine, num_slots=num_slots, max_tokens_per_step=max_tokens_per_step, **args
     )
@@ -51,17 +52,21 @@ def make_generation_engine(
     model: str,
     dtype: str = "float32",
     device: str = "cpu",
+    revision: str | None = None,
     max_batch_rows: int = 512,
     threads: int = 1,
     engine_args: EngineArgs | None = None,
 ) -> GenerationEngine:
     """Make a proposer's or an evaluator's engine: `transformers`, `vllm` or `fake`. Raises ConfigError for what cannot be had."""
     args = dict(engine_args or {})
+    max_batch_rows = int(args.pop("max_batch_rows", max_batch_rows)) if engine != "vllm" else max_batch_rows
     if engine == "fake":
         return _call(FakeGenerationEngine, engine, max_batch_rows=max_batch_rows, **args)
     if engine == "vllm":
         from seal_runtime.engines.vllm_generation import VllmGenerationEngine
 
+        if revision is not None:
+            args.setdefault("revision", revision)
         return VllmGenerationEngine(model, dtype=dtype, device=device, max_batch_rows=max_batch_rows, engine_args=args)
     if engine != "transformers":
         raise ConfigError(f"expected a generation engine to be one of {', '.join(GENERATION_ENGINES)}, got {engine!r}")
@@ -69,7 +74,7 @@ def make_generation_engine(
     from seal_runtime.engines.transformers_generation import TransformersGenerationEngine
 
     _use_threads(threads)
-    loaded = load_model(model, dtype, device)
+    loaded = load_model(model, dtype, device, revision)
     return _call(lambda **kwargs: TransformersGenerationEngine(loaded, **kwargs), engine, max_batch_rows=max_batch_rows, **args)
 
 

@@ -15,7 +15,8 @@ import torch
 from seal_runtime.engines.packed_batch import BatchContext, LoraFactors, PackedBatch
 from seal_runtime.engines.stacked_factors import StackedFactors
 
-_ALIGNMENT_BYTES = 64
+ALIGNMENT_BYTES = 64
+"""Of every tensor that torch allocates on CPU."""
 
 
 class GroupedLinear(torch.nn.Module):  # type: ignore[misc]  # torch is untyped to mypy here
@@ -30,6 +31,7 @@ class GroupedLinear(torch.nn.Module):  # type: ignore[misc]  # torch is untyped 
         self.is_transposed = not isinstance(base, torch.nn.Linear)
         weight = base.weight.detach()
         self.weight_OI = weight.t() if self.is_transposed else weight
+        self.weight_IO = self.weight_OI.t()
         self.bias_O = None if base.bias is None else base.bias.detach()
 
     @property
@@ -62,13 +64,12 @@ class GroupedLinear(torch.nn.Module):  # type: ignore[misc]  # torch is untyped 
         """Return the outputs, and x A^T of each group that has an adapter here."""
         y_TO, outputs = new_rows(x_TI, self.out_features, batch.sizes)
         inputs = split_rows(x_TI, batch.sizes)
-        weight_IO = self.weight_OI.t()
         hidden: list[torch.Tensor | None] = []
         for group, x_GI, y_GO in zip(batch.groups, inputs, outputs, strict=False):
             if self.bias_O is None:
-                torch.mm(x_GI, weight_IO, out=y_GO)
+                torch.mm(x_GI, self.weight_IO, out=y_GO)
             else:
-                torch.addmm(self.bias_O, x_GI, weight_IO, out=y_GO)
+                torch.addmm(self.bias_O, x_GI, self.weight_IO, out=y_GO)
             factors = group.factors.get(self.index)
             hidden.append(None if factors is None else _add_adapter(factors, x_GI, y_GO))
         return join_rows(y_TO, outputs), hidden
@@ -76,10 +77,10 @@ class GroupedLinear(torch.nn.Module):  # type: ignore[misc]  # torch is untyped 
 
 def _add_adapter(factors: LoraFactors, x_GI: torch.Tensor, y_GO: torch.Tensor) -> torch.Tensor:
     if x_GI.dtype == factors.weight_a_RI.dtype:
-        hidden_GR = torch.mm(x_GI, factors.weight_a_RI.t())
+        hidden_GR = torch.mm(x_GI, factors.weight_a_IR)
         y_GO.addmm_(hidden_GR, factors.weight_b_RO, alpha=factors.scale)
     else:
-        hidden_GR = torch.mm(x_GI.to(factors.weight_a_RI.dtype), factors.weight_a_RI.t())
+        hidden_GR = torch.mm(x_GI.to(factors.weight_a_RI.dtype), factors.weight_a_IR)
         y_GO.add_(torch.mm(hidden_GR, factors.weight_b_RO).mul_(factors.scale))
     return hidden_GR
 
@@ -121,7 +122,7 @@ def _adapter_backward(
     dtype = factors.weight_a_RI.dtype
     if x_GI.dtype != dtype:
         x_GI, grad_GO = x_GI.to(dtype), grad_GO.to(dtype)
-    grad_hidden_GR = torch.mm(grad_GO, factors.weight_b_RO.t())
+    grad_hidden_GR = torch.mm(grad_GO, factors.weight_b_OR)
     if factors.grad_a_RI is not None and factors.grad_b_RO is not None:
         beta = 1.0 if accumulate else 0.0
         factors.grad_a_RI.addmm_(grad_hidden_GR.t(), x_GI, beta=beta, alpha=factors.scale)
@@ -135,7 +136,7 @@ def _adapter_backward(
 
 def split_rows(x_TW: torch.Tensor, sizes: Sequence[int]) -> Sequence[torch.Tensor]:
     """Return the rows of each group, each block aligned as a tensor of its own would be (MKL's results depend on alignment)."""
-    blocks: Sequence[torch.Tensor] = x_TW.split(sizes)
+    blocks: Sequence[torch.Tensor] = x_TW.split_with_sizes(sizes)
     if _is_aligned(x_TW):
         return blocks
     return [block.clone() for block in blocks]
@@ -144,7 +145,7 @@ def split_rows(x_TW: torch.Tensor, sizes: Sequence[int]) -> Sequence[torch.Tenso
 def new_rows(like: torch.Tensor, width: int, sizes: Sequence[int]) -> tuple[torch.Tensor, Sequence[torch.Tensor]]:
     """Return an uninitialised [T, width] tensor with zeroed filling rows, and the aligned blocks of its groups to write to."""
     y_TW = like.new_empty(sum(sizes), width)
-    blocks: Sequence[torch.Tensor] = y_TW.split(sizes)
+    blocks: Sequence[torch.Tensor] = y_TW.split_with_sizes(sizes)
     if not _is_aligned(y_TW):
         blocks = [torch.empty_like(block) for block in blocks]
     if sizes[-1]:
@@ -160,4 +161,4 @@ def join_rows(y_TW: torch.Tensor, blocks: Sequence[torch.Tensor]) -> torch.Tenso
 
 
 def _is_aligned(x_TW: torch.Tensor) -> bool:
-    return bool(x_TW.is_cuda or x_TW.shape[1] * x_TW.element_size() % _ALIGNMENT_BYTES == 0)
+    return bool(x_TW.is_cuda or x_TW.shape[1] * x_TW.element_size() % ALIGNMENT_BYTES == 0)

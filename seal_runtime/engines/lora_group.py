@@ -21,6 +21,12 @@ class LoraFactors:
     scale: float
     grad_a_RI: torch.Tensor | None = None
     grad_b_RO: torch.Tensor | None = None
+    weight_a_IR: torch.Tensor = field(init=False)
+    weight_b_OR: torch.Tensor = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.weight_a_IR = self.weight_a_RI.t()
+        self.weight_b_OR = self.weight_b_RO.t()
 
 
 @dataclass(slots=True, kw_only=True)

@@ -36,8 +36,8 @@ class LoadedModel:
         return str(self.model.config.model_type)
 
 
-def load_model(path: str, dtype: str = "float32", device: str = "cpu") -> LoadedModel:
-    """Load `path`: a local folder, a hub name, `builtin:NAME` or `random:ARCH`. Raises ConfigError."""
+def load_model(path: str, dtype: str = "float32", device: str = "cpu", revision: str | None = None) -> LoadedModel:
+    """Load `path`: a local folder, a hub name (at `revision`), `builtin:NAME` or `random:ARCH`. Raises ConfigError."""
     torch_dtype = _DTYPES.get(dtype)
     if torch_dtype is None:
         raise ConfigError(f"expected dtype to be one of {', '.join(_DTYPES)}, got {dtype!r}")
@@ -48,7 +48,7 @@ def load_model(path: str, dtype: str = "float32", device: str = "cpu") -> Loaded
     if path.startswith("random:"):
         model, tokenizer = build_random_model(path.removeprefix("random:"), torch_dtype, device)
     else:
-        model, tokenizer = _load_pretrained(resolve_model_path(path), torch_dtype, device)
+        model, tokenizer = _load_pretrained(resolve_model_path(path), torch_dtype, device, revision)
     return _describe(path, model, tokenizer, torch.device(device))
 
 
@@ -72,11 +72,11 @@ def resolve_model_path(path: str) -> str:
     return str(folder)
 
 
-def _load_pretrained(path: str, dtype: torch.dtype, device: str) -> tuple[Any, Any]:
+def _load_pretrained(path: str, dtype: torch.dtype, device: str, revision: str | None) -> tuple[Any, Any]:
     transformers_logging.disable_progress_bar()
     try:
-        tokenizer = AutoTokenizer.from_pretrained(path)
-        model = AutoModelForCausalLM.from_pretrained(path, dtype=dtype, use_safetensors=True, attn_implementation="sdpa")
+        tokenizer = AutoTokenizer.from_pretrained(path, revision=revision)
+        model = AutoModelForCausalLM.from_pretrained(path, dtype=dtype, use_safetensors=True, revision=revision)
     except (OSError, ValueError, KeyError) as error:
         offline = os.environ.get("HF_HUB_OFFLINE", "0") not in ("", "0")
         hint = "HF_HUB_OFFLINE is set, so only the local cache was searched" if offline else "is the name right and the hub reachable?"

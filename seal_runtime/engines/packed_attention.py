@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from transformers import AttentionInterface
 
+from seal_runtime.engines.grouped_linear import ALIGNMENT_BYTES
 from seal_runtime.engines.key_value_cache import KeyValueCache
 from seal_runtime.engines.packed_batch import BatchContext, PackedBatch
 
@@ -72,7 +73,7 @@ class _SequenceAttention(torch.autograd.Function):  # type: ignore[misc]
             out_1HTD[:, :, start:end] = out
             saved.append((q, k, v, out, logsumexp, mask))
             start = end
-        out_1HTD[:, :, start:] = 0
+        out_1HTD[:, :, start:].zero_()
         ctx.saved, ctx.batch, ctx.scale, ctx.shapes = saved, batch, scale, (query.shape, key.shape)
         return out_1HTD.transpose(1, 2)
 
@@ -91,7 +92,7 @@ class _SequenceAttention(torch.autograd.Function):  # type: ignore[misc]
                 grad[:, :, start:end] = part if part.shape[1] == grad.shape[1] else part.unflatten(1, (-1, repeats)).sum(2)
             start = end
         for grad in grads:
-            grad[:, :, start:] = 0
+            grad[:, :, start:].zero_()
         return *grads, None, None, None
 
 
@@ -102,10 +103,12 @@ def _new_like(tensor_1HTD: torch.Tensor, num_heads: int | None = None) -> torch.
 
 
 def _slice(tensor_1HTD: torch.Tensor, start: int, end: int, repeats: int = 1) -> torch.Tensor:
-    """Return one sequence, its memory laid out in a way that does not depend on its place in the batch."""
+    """Return one sequence, aligned as a tensor of its own would be."""
     part = tensor_1HTD[:, :, start:end]
     if repeats > 1:
         return part.repeat_interleave(repeats, dim=1)
+    if part.shape[3] * part.element_size() % ALIGNMENT_BYTES == 0:
+        return part
     return part.clone(memory_format=torch.contiguous_format)
 
 
@@ -143,5 +146,5 @@ def _decode(
         out = torch.nn.functional.scaled_dot_product_attention(q, keys, values, attn_mask=mask, scale=scale)
         out_1HTD[0, :, rows] = out.reshape(size, num_heads, head_size).transpose(0, 1)
         start += size
-    out_1HTD[:, :, start:] = 0
+    out_1HTD[:, :, start:].zero_()
     return out_1HTD.transpose(1, 2)

@@ -8,7 +8,7 @@ code. Invariant: on CPU, with one thread, a group's hidden states and gradients 
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from transformers.pytorch_utils import Conv1D
@@ -131,8 +131,3 @@ class PackedModel:
 def _names(target: str, module_name: str) -> bool:
     """Say whether PEFT's target pattern names the module."""
     return re.fullmatch(rf"(.*\.)?{re.escape(target)}", module_name) is not None
-
-
-def state_of(model: Any) -> dict[str, torch.Tensor]:
-    """Return the state of a hooked model under its original names."""
-    return {name.replace(".base.", "."): tensor for name, tensor in model.state_dict().items()}

@@ -94,7 +94,7 @@ def build_random_model(architecture: str, dtype: torch.dtype, device: str) -> tu
         raise ConfigError(f"expected random:ARCH with ARCH one of {', '.join(ARCHITECTURES)}, got {architecture!r}")
     with torch.random.fork_rng(devices=[device] if device.startswith("cuda") else []), torch.device(device):
         torch.manual_seed(0)
-        model = AutoModelForCausalLM.from_config(make_config(), dtype=dtype, attn_implementation="sdpa")
+        model = AutoModelForCausalLM.from_config(make_config(), dtype=dtype)
     return model, byte_tokenizer()
 
 

@@ -1,7 +1,8 @@
 """Turn training texts into token ids and loss positions.
 
 A sequence is prompt + completion + end-of-sequence token; the loss covers the completion and the end token, or everything after the
-first token when there is no prompt. What is longer than the limit is cut at the right and counted.
+first token when there is no prompt. What is longer than the limit is cut and counted: a prompt loses its beginning, as it did when
+the completion was generated from it, and whatever is still too long loses its end.
 """
 
 # L tokens of one sequence, N its loss tokens
@@ -38,9 +39,10 @@ def encode_sequences(loaded: LoadedModel, sequences: Sequence[TrainingSequence],
     limit = min(max_length, loaded.context_length)
     encoded, num_tokens, num_truncated = [], 0, 0
     for sequence in sequences:
-        ids, prompt_length = _encode(loaded, sequence)
-        num_truncated += len(ids) > limit
-        ids = ids[:limit]
+        prompt, completion = _encode(loaded, sequence)
+        num_truncated += len(prompt) + len(completion) > limit
+        prompt = prompt[max(0, len(prompt) - _prompt_room(limit, len(completion))) :]
+        ids, prompt_length = [*prompt, *completion][:limit], len(prompt)
         num_tokens += len(ids)
         first = max(prompt_length, 1) - 1
         if first + 1 < len(ids):
@@ -65,10 +67,14 @@ def _adds_end(loaded: LoadedModel) -> bool:
     return len(marked) > len(plain) and marked[-1] == loaded.eos_token_id
 
 
-def _encode(loaded: LoadedModel, sequence: TrainingSequence) -> tuple[list[int], int]:
-    """Return the tokens and how many of them belong to the prompt."""
+def _prompt_room(limit: int, completion_length: int) -> int:
+    """Return how many tokens of a prompt may stay: what the completion leaves free, and never less than a quarter of the limit."""
+    return max(limit - completion_length, limit // 4)
+
+
+def _encode(loaded: LoadedModel, sequence: TrainingSequence) -> tuple[list[int], list[int]]:
+    """Return the tokens of the prompt (none without one) and those of the completion with its end token."""
     if not sequence.prompt:
-        return [*encode_prompt(loaded, sequence.completion), loaded.eos_token_id], 0
-    prompt = encode_prompt(loaded, sequence.prompt)
+        return [], [*encode_prompt(loaded, sequence.completion), loaded.eos_token_id]
     completion = loaded.tokenizer(sequence.completion, add_special_tokens=False, verbose=False).input_ids
-    return [*prompt, *completion, loaded.eos_token_id], len(prompt)
+    return encode_prompt(loaded, sequence.prompt), [*completion, loaded.eos_token_id]

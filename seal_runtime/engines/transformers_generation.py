@@ -23,6 +23,7 @@ from seal_runtime.errors import GenerateError, ReceiptError, StoreError
 # T rows of a pass, N rows that choose a token, V vocabulary, D width
 _STEP_SECONDS = 0.25
 _MAX_CACHED_PROBES = 4096
+_SEED_LIMIT = 1 << 63
 
 
 class TransformersGenerationEngine:
@@ -62,9 +63,12 @@ class TransformersGenerationEngine:
         """Admit what fits and generate for about a quarter of a second, or until a request is finished."""
         deadline = time.monotonic() + _STEP_SECONDS
         with torch.no_grad():
-            self._admit()
-            while self._active and not self._finished and time.monotonic() < deadline:
-                self._decode_step()
+            try:
+                self._admit()
+                while self._active and not self._finished and time.monotonic() < deadline:
+                    self._decode_step()
+            except RuntimeError as error:  # out of memory, a kernel that fails: the requests at work are lost, the engine is not
+                self._fail_active(error)
         finished, self._finished = self._finished, []
         return finished
 
@@ -97,6 +101,7 @@ class TransformersGenerationEngine:
             job = self._open(request)
             if job is None:
                 continue
+            self._active.append(job)
             if admitted and num_tokens + sum(map(len, job.prompts)) > self._max_prefill_tokens:
                 self._prefill(admitted)
                 admitted, num_tokens = [], 0
@@ -137,8 +142,13 @@ class TransformersGenerationEngine:
         self._remember_probes(list(first), logits[len(jobs) + len(adapted) :])
         for job, logits_1V in zip(adapted, logits[len(jobs) :], strict=False):
             self._probe(job, logits_1V)
-        going = [(job, job.expand(logits_NV)) for job, logits_NV in zip(jobs, logits, strict=False) if not self._is_without_effect(job)]
-        self._active += [job for job, _ in going]
+        going = []
+        for job, logits_NV in zip(jobs, logits, strict=False):
+            if job.adapter_sha256 and not job.probe_delta > 0:
+                self._active.remove(job)
+                self._fail(job.request, _no_effect(job))
+            else:
+                going.append((job, job.expand(logits_NV)))
         self._accept([job for job, _ in going], [logits_NV for _, logits_NV in going])
 
     def _remember_probes(self, prompts: list[tuple[int, ...]], logits: list[torch.Tensor]) -> None:
@@ -153,18 +163,6 @@ class TransformersGenerationEngine:
         if base_1V is None:
             base_1V = torch.log_softmax(self._next_logits([sequence_group([job.prompts[0]], {})])[0].float(), dim=-1)
         job.probe_delta = float((torch.log_softmax(logits_1V.float(), dim=-1) - base_1V).abs().max())
-
-    def _is_without_effect(self, job: GenerationJob) -> bool:
-        if job.adapter_sha256 == "" or job.probe_delta > 0:
-            return False
-        self._fail(
-            job.request,
-            ReceiptError(
-                f"adapter {job.adapter_sha256[:12]} was loaded but changes no log-probability after the first prompt: "
-                "expected an effect, so its training did nothing or its tensors are not used"
-            ),
-        )
-        return True
 
     def _decode_step(self) -> None:
         """Generate one token for every running row."""
@@ -198,8 +196,22 @@ class TransformersGenerationEngine:
                 self._finished.append(job.output())
         self._active = [job for job in self._active if job.running]
 
+    def _fail_active(self, error: RuntimeError) -> None:
+        rows = sum(job.num_rows for job in self._active)
+        reason = f"generating {rows} rows broke: {str(error)[:300]}; if memory ran out, lower max_concurrent_jobs of the agent"
+        for job in self._active:
+            self._finished.append(RequestFailed(request_id=job.request.request_id, error=GenerateError(reason), retryable=True))
+        self._active = []
+
     def _fail(self, request: SampleRequest | AnswerRequest, error: SealError) -> None:
         self._finished.append(RequestFailed(request_id=request.request_id, error=error, retryable=isinstance(error, StoreError)))
+
+
+def _no_effect(job: GenerationJob) -> ReceiptError:
+    return ReceiptError(
+        f"adapter {job.adapter_sha256[:12]} changes the log-probabilities after the first prompt by {job.probe_delta}: "
+        "expected more than 0, so its training did nothing or its tensors are not used"
+    )
 
 
 def _last_rows(batch: PackedBatch, decode: bool) -> list[torch.Tensor]:
@@ -217,6 +229,8 @@ def _check(request: SampleRequest | AnswerRequest) -> None:
     """Refuse what cannot be generated. Raises GenerateError."""
     if isinstance(request, SampleRequest):
         sampling = request.sampling
+        if not all(0 <= seed < _SEED_LIMIT for seed in request.seeds):
+            raise GenerateError(f"expected seeds from 0 to 2**63 - 1, got {request.seeds}")
         if not request.seeds or sampling.max_new_tokens < 1 or not sampling.temperature >= 0 or not 0 < sampling.top_p <= 1:
             raise GenerateError(
                 f"expected at least one seed, max_new_tokens >= 1, temperature >= 0 and 0 < top_p <= 1, "

@@ -18,7 +18,7 @@ from typing import Any
 from protocol.errors import SealError
 from protocol.jobs import GeneratedEdit
 from seal_runtime.engines.base import AnswerOutput, AnswerRequest, RequestFailed, SampleOutput, SampleRequest
-from seal_runtime.errors import ConfigError, ReceiptError, StoreError
+from seal_runtime.errors import ConfigError, GenerateError, ReceiptError, StoreError
 
 _PROBE_LOGPROBS = 20
 _MAX_RANK = 512
@@ -83,6 +83,9 @@ class VllmGenerationEngine:
                 self._submit_answer(request)
         except SealError as error:
             self._fail(request.request_id, error)
+        except ValueError as error:  # vLLM refuses the prompt or the parameters, such as a prompt beyond max_model_len
+            self.cancel(request.request_id)
+            self._fail(request.request_id, GenerateError(f"vLLM refused a request: {error}"))
 
     def step(self) -> Sequence[SampleOutput | AnswerOutput | RequestFailed]:
         """Let vLLM take one step."""

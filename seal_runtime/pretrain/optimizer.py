@@ -10,7 +10,7 @@ from torch import Tensor
 from seal_runtime.pretrain.network import EMBEDDING, Weights
 
 ADAM_LEARNING_RATE = 3e-3
-MUON_LEARNING_RATE = 0.008
+MUON_LEARNING_RATE = 0.005
 _WEIGHT_DECAY = 0.05
 _MOMENTUM = 0.95
 # Quintic Newton-Schulz coefficients: five steps bring every singular value near 1.

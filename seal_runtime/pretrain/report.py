@@ -97,8 +97,8 @@ an entity decides by hash which split it belongs to; no entity of the reward, va
     python -m seal_runtime.pretrain --seed {seed} --steps {steps} --out {name}
 
 From random weights in one run: {million_tokens:.1f} M tokens with padding, {cpu_minutes:.0f} CPU minutes on one thread. Muon ({muon:g})
-on the hidden matrices, AdamW ({adam:g}) on the rest; warm-up, constant, linear decay over the last half; bfloat16 with the attention in float32.
-Another machine's arithmetic gives slightly other weights.
+on the hidden matrices, AdamW ({adam:g}) on the rest; warm-up, constant, linear decay over the last half; bfloat16 with the attention in
+float32. Another machine's arithmetic gives slightly other weights.
 
 ## Measured, after rounding to float16
 

@@ -192,14 +192,14 @@ def _table_row(
 
 def _note(num_units: int, group: RowGroup, *, unparsed: int, invalid: int, missing: int) -> str:
     if not num_units and not invalid:
-        return "not measured yet"
+        return "not measured"
     parts = ["n counts questions"] if group == "retention" else []
     if unparsed:
         parts.append(f"{unparsed} unparsed count as 0")
     if invalid:
         parts.append(f"{invalid} set aside, not in the mean")
     if missing:
-        parts.append(f"{missing} still to come")
+        parts.append(f"{missing} not measured")
     return "; ".join(parts)
 
 

@@ -13,11 +13,12 @@ RowGroup = Literal["baseline", "own", "ceiling", "retention", "control"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """Which run this is. Times are Unix seconds; `versions` are those of the packages that made the report or the run."""
+    """Which run this is. Times are Unix seconds; `reason` explains the phase; `versions` are those of the reporting environment."""
 
     run: str
     run_id: str
     phase: str
+    reason: str
     seed: int
     model: str
     task: str

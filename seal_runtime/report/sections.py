@@ -142,7 +142,7 @@ def _round_card(item: RoundSummary) -> Markup:
     if item.edits_per_hour is not None:
         facts.append(f"{item.edits_per_hour:,.0f} edits an hour")
     facts += [f"{number} {name}" for number, name in ((item.num_unparsed, "unparsed"), (item.num_invalid, "set aside")) if number]
-    facts += [f"{item.num_missing} still to come"] if item.num_missing else []
+    facts += [f"{item.num_missing} not measured"] if item.num_missing else []
     return element(
         "div",
         element("h3", f"Round {item.round}"),

@@ -8,8 +8,9 @@ import platform
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
-from seal_runtime import __version__
+import seal_runtime
 from seal_runtime.config.loading import dump_topology, load_resolved
 from seal_runtime.config.topology import Topology
 from seal_runtime.errors import DataError, EditParseError
@@ -21,7 +22,7 @@ from seal_runtime.report.model import Identity, RunSummary
 from seal_runtime.report.rounds import best_and_worst, policy_steps, round_summaries
 from seal_runtime.report.shares import agent_shares, throughput
 from seal_runtime.store.run_directory import RunDirectory
-from seal_runtime.tasks.base import Instance, Task
+from seal_runtime.tasks.base import Instance, ScriptedTask, Task
 from seal_runtime.tasks.registry import make_task
 
 REPORTED_PACKAGES = ("torch", "transformers", "vllm")
@@ -85,8 +86,8 @@ def fold_records(
             topology,
             num_reward=len(reward),
             num_heldout=len(heldout),
-            has_scripted=hasattr(task, "scripted_edit"),
-            retention_questions=len(task.retention_questions()) if hasattr(task, "retention_questions") else 0,
+            has_scripted=callable(getattr(task, "scripted_edit", None)),
+            retention_questions=_num_retention_questions(task),
         ),
         reward_instances=reward,
         meta=meta,
@@ -119,12 +120,17 @@ def summarise(records: RunRecords, control: RunRecords | None = None) -> RunSumm
     )
 
 
+def _num_retention_questions(task: Task) -> int:
+    return len(cast(ScriptedTask, task).retention_questions()) if callable(getattr(task, "retention_questions", None)) else 0
+
+
 def _identity(records: RunRecords) -> Identity:
     topology, meta = records.topology, records.meta
     return Identity(
         run=topology.run.name,
         run_id=meta.get("run_id", ""),
         phase=meta.get("phase", "unknown"),
+        reason=meta.get("reason", ""),
         seed=topology.run.seed,
         model=topology.model.path,
         task=topology.task.name,
@@ -138,7 +144,7 @@ def _identity(records: RunRecords) -> Identity:
 
 
 def _versions() -> dict[str, str]:
-    versions = {"seal-runtime": __version__, "python": platform.python_version()}
+    versions = {"seal-runtime": seal_runtime.__version__, "python": platform.python_version()}
     for package in REPORTED_PACKAGES:
         try:
             versions[package] = importlib.metadata.version(package)

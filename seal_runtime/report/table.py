@@ -20,7 +20,7 @@ _STYLES = {"baseline": "dim", "own": "bold", "ceiling": "dim", "retention": "cya
 
 def render_table(summary: RunSummary) -> RenderableType:
     """Return the final table. n counts contexts (passages), and questions in the rows on known facts."""
-    heading = f"{summary.identity.split} passages: % of questions right without the passage"
+    heading = f"{summary.identity.split.capitalize()} passages: % of questions right without the passage"
     table = Table(title=heading, title_style="bold", title_justify="left", show_edge=False, pad_edge=False, box=None, padding=(0, 2, 0, 0))
     table.add_column("", ratio=1, overflow="fold")
     table.add_column("mean ± s.e.", justify="right", no_wrap=True)
@@ -37,14 +37,14 @@ def render_table(summary: RunSummary) -> RenderableType:
 
 def render_verdict(summary: RunSummary) -> RenderableType:
     """Return what the run showed, in one to four sentences."""
-    return Text(verdict(summary))
+    return Padding(Text(printable(verdict(summary))), (1, 0))
 
 
 def render_best_and_worst(summary: RunSummary) -> RenderableType:
     """Return the best and the worst self-edit of the run with what came of them."""
     if summary.best is None or summary.worst is None:
         return Text("No self-edit has been scored yet.")
-    return Group(_edit_panel("Best self-edit", summary.best, "green"), _edit_panel("Worst self-edit", summary.worst, "red"))
+    return Group(Text(), _edit_panel("Best self-edit", summary.best, "green"), _edit_panel("Worst self-edit", summary.worst, "red"))
 
 
 def _cells(row: TableRow) -> tuple[Text, Text, Text, Text]:

@@ -41,7 +41,8 @@ def _progress(summary: RunSummary) -> str:
     if identity.phase == "done":
         return ""
     finished = sum(not row.num_missing for row in summary.rounds)
-    return f"The run is not complete (phase {identity.phase}, {finished} of {identity.rounds} rounds scored)."
+    reason = f": {identity.reason}" if identity.reason else ""
+    return f"The run is not complete, {finished} of {identity.rounds} rounds are scored (phase {identity.phase}{reason})."
 
 
 def _finding(summary: RunSummary) -> str:

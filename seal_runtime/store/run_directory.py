@@ -1,8 +1,8 @@
 """Where everything of a run lies. One class names the paths, so that no other file spells them.
 
-    runs/<name>/
-      topology.resolved.yaml  connection.json (0600)  ledger.sqlite  metrics.jsonl  report.html  report.json
-      logs/<agent>.jsonl      adapters/<sha256>/      policies/v<N>/  (a link-free copy of the version's own adapter, and version.json)
+runs/<name>/
+  topology.resolved.yaml  connection.json (0600)  ledger.sqlite  metrics.jsonl  report.html  report.json
+  logs/<agent>.jsonl      adapters/<sha256>/      policies/v<N>/  (a link-free copy of the version's own adapter, and version.json)
 """
 
 from pathlib import Path

@@ -1,28 +1,16 @@
 """A controller in the test's thread, and agents as processes that cannot outlive their test."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from mini_controller import AgentProcess, MiniController
+from mini_controller import AgentProcess, MiniController, StartAgent, fake_topology
 
 from protocol.jobs import Role
-from seal_runtime.config.topology import EvaluatorConfig, ProposerConfig, Topology, TrainerConfig
-
-StartAgent = Callable[..., AgentProcess]
-
-
-def fake_topology(**engine_args: str | int | float | bool) -> Topology:
-    """Return a topology of fakes; the arguments are those of the generation engines."""
-    return Topology(
-        proposer=ProposerConfig(engine="fake", engine_args=engine_args),
-        trainer=TrainerConfig(engine="fake", max_concurrent_adapters=2),
-        evaluator=EvaluatorConfig(engine="fake", engine_args=engine_args),
-    )
 
 
 @pytest.fixture

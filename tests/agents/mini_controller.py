@@ -31,7 +31,7 @@ from protocol.messages import (
 from protocol.router import ControllerSocket
 from protocol.security import write_connection_file
 from protocol.transfer import BlobAssembler, read_chunk
-from seal_runtime.config.topology import Topology
+from seal_runtime.config.topology import EvaluatorConfig, ProposerConfig, Topology, TrainerConfig
 from seal_runtime.store.adapters import AdapterStore
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -167,6 +167,11 @@ class AgentProcess:
         _, stderr = self.process.communicate(timeout=TIMEOUT_SECONDS)
         return self.process.returncode, stderr
 
+    def wait_while(self, controller: MiniController) -> tuple[int, str]:
+        """Pump the controller until the agent has ended; return the exit code and stderr."""
+        controller.pump(lambda: self.process.poll() is not None)
+        return self.wait()
+
     def terminate(self) -> None:
         """Ask it to stop."""
         self.process.send_signal(signal.SIGTERM)
@@ -180,3 +185,15 @@ class AgentProcess:
         if self.process.poll() is None:
             self.process.kill()
             self.process.communicate()
+
+
+StartAgent = Callable[..., AgentProcess]
+
+
+def fake_topology(**engine_args: str | int | float | bool) -> Topology:
+    """Return a topology of fakes; the arguments are those of the generation engines."""
+    return Topology(
+        proposer=ProposerConfig(engine="fake", engine_args=engine_args),
+        trainer=TrainerConfig(engine="fake", max_concurrent_adapters=2),
+        evaluator=EvaluatorConfig(engine="fake", engine_args=engine_args),
+    )

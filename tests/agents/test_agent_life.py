@@ -1,12 +1,12 @@
 """Agents as real processes on a real socket: from the registration to the goodbye, for every way to end."""
 
+import signal
 import time
 from pathlib import Path
 
 import pytest
-from conftest import StartAgent, fake_topology
 from jobs_for_tests import adapt_job, credit_job, evaluate_job, propose_job
-from mini_controller import MiniController
+from mini_controller import MiniController, StartAgent, fake_topology
 
 from protocol.jobs import AdaptResult, CreditResult, EvaluateResult, ProposeResult, Role
 from protocol.messages import Cancel, Drain, Heartbeat, JobFailed, Ready, Register, Reject, Shutdown
@@ -56,6 +56,17 @@ def test_a_trainer_and_an_evaluator_share_the_store(controller: MiniController, 
     assert controller.store.has(adapted.adapter.sha256), "the run's store is the controller's to clean"
 
 
+def test_shutdown_drops_what_is_held(controller: MiniController, start_agent: StartAgent) -> None:
+    controller.topology = fake_topology(delay_seconds=3600.0)
+    agent = start_agent("proposer")
+    controller.ready("proposer")
+    controller.assign("proposer", propose_job())
+    controller.send("proposer", Shutdown(reason="stop now"))
+    assert controller.goodbye() == "shut down: stop now"
+    assert controller.answers("round-1/c/propose") == []
+    assert agent.wait() == (0, "")
+
+
 def test_drain_finishes_what_is_held_and_leaves(controller: MiniController, start_agent: StartAgent) -> None:
     controller.topology = fake_topology(delay_seconds=0.3)
     agent = start_agent("proposer")
@@ -80,6 +91,21 @@ def test_sigterm_says_goodbye_within_two_seconds(controller: MiniController, sta
         assert beat.state == "busy"
     agent.terminate()
     assert controller.goodbye() == "stopped by SIGTERM"
+    assert agent.wait() == (0, "")
+
+
+@pytest.mark.parametrize(("extra", "ends"), [((), True), (("--die-with-parent",), False)])
+def test_ctrl_c_ends_an_agent_started_by_hand_and_is_left_to_the_launcher_otherwise(
+    controller: MiniController, start_agent: StartAgent, extra: tuple[str, ...], ends: bool
+) -> None:
+    agent = start_agent("critic", *extra)
+    controller.ready("critic")
+    agent.process.send_signal(signal.SIGINT)
+    if not ends:
+        controller.assign("critic", credit_job())
+        assert isinstance(controller.result("round-1/credit"), CreditResult)
+        agent.terminate()
+    assert controller.goodbye() == ("stopped by SIGINT" if ends else "stopped by SIGTERM")
     assert agent.wait() == (0, "")
 
 

@@ -85,3 +85,17 @@ def test_a_batch_split_over_passes_equals_the_whole_batch_to_rounding(adapt_requ
 def test_passes_respect_the_cap_and_never_hold_two_parts_of_one_slot():
     passes = plan_passes([[60, 50], [30], [70], [20]], 100)
     assert passes == [[(0, 0), (1, 0)], [(0, 1), (3, 0)], [(2, 0)]]
+
+
+def test_a_bfloat16_base_trains_float32_adapters_bit_identically(adapt_request, drain, tmp_path):
+    alone = {}
+    engine = BatchedAdaptEngine(load_model("random:tiny-llama", "bfloat16"), num_slots=1)
+    for seed in range(3):
+        alone |= _hashes(engine, _jobs(adapt_request, tmp_path, "alone", [seed]), drain)
+    many = BatchedAdaptEngine(load_model("random:tiny-llama", "bfloat16"), num_slots=3)
+    requests = _jobs(adapt_request, tmp_path, "many", [2, 0, 1])
+    assert _hashes(many, requests, drain) == alone
+    for request in requests:
+        request_32 = replace(request, output_dir=tmp_path / "float32" / str(request.seed))
+        exact = drain(BatchedAdaptEngine(load_model("random:tiny-llama"), num_slots=1), [request_32])[request.request_id]
+        assert abs(alone[request.seed][1] - exact.final_loss) < 0.1

@@ -115,3 +115,16 @@ def test_zero_weight_learns_nothing_and_negative_weight_unlearns(engine, adapt_r
     assert run(3, 0.0).final_loss == 0.0
     unlearned = run(4, -1.0)
     assert unlearned.final_loss < unlearned.first_loss < 0
+
+
+def test_a_broken_kernel_fails_what_was_at_work_and_not_the_engine(engine, adapt_request, drain, monkeypatch):
+    good = engine._packed.hidden_states
+
+    def broken(batch):
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(engine._packed, "hidden_states", broken)
+    results = drain(engine, [adapt_request(1), adapt_request(2)])
+    assert all(result.retryable and "lower trainer.max_tokens_per_step" in str(result.error) for result in results.values())
+    monkeypatch.setattr(engine._packed, "hidden_states", good)
+    assert isinstance(drain(engine, [adapt_request(1)])["job-1"], AdaptOutput)

@@ -10,7 +10,7 @@ from launch.local import Bus, Grace, LocalBackend
 from launch.specs import AgentSpec
 
 DEADLINE_SECONDS = 30.0
-QUICK = Grace(after_request=5.0, after_sigterm=5.0, after_end=5.0, replacing=5.0, after_sigkill=5.0)
+QUICK = Grace(after_request=5.0, after_sigterm=5.0, after_end=5.0, after_sigkill=5.0)
 
 SERVE = "import os, pathlib, time\npathlib.Path('served').write_text(str(os.getpid()))\n"
 FOREVER = "import time\nwhile True:\n    time.sleep(60)\n"
@@ -62,14 +62,10 @@ def backend(folder: Path, controller: str, agents: dict[str, str], *, max_restar
         (folder / "stop").write_text(reason)
         return stop_request
 
-    def identity(pid: int) -> str | None:
-        return (folder / "endpoint").read_text() if pid_in(folder / "served") == pid else None
-
-    (folder / "endpoint").write_text("tcp://here:1")
     return LocalBackend(
         spec(folder, "controller", controller, "controller"),
         [spec(folder, name, code, name.partition("-")[0]) for name, code in agents.items()],
-        bus=Bus(identity=identity, ask_to_stop=ask_to_stop),
+        bus=Bus(serves=lambda pid: pid_in(folder / "served") == pid, ask_to_stop=ask_to_stop),
         log_dir=folder,
         max_restarts=max_restarts,
         first_delay_seconds=0.01,

@@ -109,21 +109,6 @@ def test_a_dead_controller_resumes_and_its_agents_stay(tmp_path: Path) -> None:
         back.close()
 
 
-def test_a_controller_that_comes_back_elsewhere_gets_fresh_agents(tmp_path: Path) -> None:
-    back = backend(tmp_path, SERVE + FOREVER, {"trainer-0": FOREVER, "trainer-1": DEAF}, max_restarts=1)
-    try:
-        back.start()
-        poll_until(back, lambda: lives(tmp_path, "trainer-0") and "deaf" in back.agents[1].last_output(), "the trainers are up")
-        (tmp_path / "endpoint").write_text("tcp://here:2")
-        back._grace = Grace(replacing=0.2, after_sigterm=0.2)
-        back.controller.send_signal(signal.SIGKILL)
-        for name in ("trainer-0", "trainer-1"):
-            poll_until(back, lambda name=name: len(lives(tmp_path, name)) == 2, f"{name} was replaced")
-        assert [agent.budget.deaths for agent in back.agents] == [0, 0]
-    finally:
-        back.close()
-
-
 def test_a_controller_that_dies_too_often_ends_the_run(tmp_path: Path) -> None:
     back = backend(tmp_path, SERVE + "time.sleep(0.3)\nos.kill(os.getpid(), 11)", {}, max_restarts=1)
     try:

@@ -28,7 +28,15 @@ def evaluation(index: int, score: float = 0.5) -> ResultRecord:
     answer = GradedAnswer(question_id="q", text="naïve \u2603", score=score)
     result = EvaluateResult(answers=(answer,), receipt=Receipt(adapter_sha256="", policy_version=0, probe_delta=0.0))
     return ResultRecord(
-        key=key, policy_version=0, attempt=1, agent="evaluator-0", started_at=5.0, duration_seconds=0.25, score=score, job=job, result=result
+        key=key,
+        policy_version=0,
+        attempt=1,
+        agent="evaluator-0",
+        started_at=5.0,
+        duration_seconds=0.25,
+        score=score,
+        job=job,
+        result=result,
     )
 
 
@@ -93,7 +101,7 @@ def test_a_full_disk_is_a_clear_error_and_nothing_is_half_written(path: Path) ->
     ledger.commit([evaluation(0)], now=1.0)
     pages = ledger._database.execute("PRAGMA page_count").fetchone()[0]
     ledger._database.execute(f"PRAGMA max_page_count = {pages}")
-    with pytest.raises(LedgerError, match="full.*Free disk space"):
+    with pytest.raises(LedgerError, match=r"full.*Free disk space"):
         ledger.commit([evaluation(index) for index in range(1, 200)], now=2.0)
     ledger._database.execute(f"PRAGMA max_page_count = {pages * 100}")
     ledger.commit([evaluation(1)], now=3.0)

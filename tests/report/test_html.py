@@ -109,7 +109,7 @@ def test_an_empty_run_has_a_page_too(builder: Builder, summary_of: Summarise) ->
     builder.meta["phase"] = "failed"
     text = render_html(summary_of(builder))
     assert "Nothing has been measured yet." in text
-    assert "The run is not complete (phase failed" in text
+    assert "The run is not complete, 0 of 2 rounds are scored (phase failed)." in text
 
 
 def test_curve_draws_means_and_bands_where_they_belong(complete_run: Builder, summary_of: Summarise) -> None:

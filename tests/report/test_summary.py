@@ -103,7 +103,7 @@ def test_set_aside_edits_are_counted_and_not_averaged(builder: Builder, summary_
     row = summary_of(builder).row("heldout-v0")
     assert row is not None
     assert (row.mean_percent, row.num_contexts, row.num_edits, row.num_invalid, row.num_missing) == (100.0, 1, 1, 3, 2)
-    assert row.note == "3 set aside, not in the mean; 2 still to come"
+    assert row.note == "3 set aside, not in the mean; 2 not measured"
     assert row.stderr_percent is None
 
 

@@ -43,7 +43,7 @@ def test_table_fits_80_columns_and_names_every_row(complete_run: Builder, summar
 def test_missing_figures_are_dashes_with_a_note(builder: Builder, summary_of: Summarise) -> None:
     text = _text(render_table(summary_of(builder)))
     assert "—" in text
-    assert "no update: not measured yet" in text
+    assert "no update: not measured" in text
 
 
 def test_best_and_worst_show_edit_reward_and_answers(complete_run: Builder, summary_of: Summarise) -> None:
@@ -99,9 +99,9 @@ def test_verdict_claims_no_more_than_was_shown(
 
 
 def test_verdict_of_an_incomplete_run_says_so(builder: Builder, summary_of: Summarise) -> None:
-    builder.meta["phase"] = "failed"
+    builder.meta |= {"phase": "failed", "reason": "disk full"}
     text = verdict(summary_of(builder))
-    assert text.startswith("The run is not complete (phase failed, 0 of 2 rounds scored).")
+    assert text.startswith("The run is not complete, 0 of 2 rounds are scored (phase failed: disk full).")
     assert "Nothing can be said about learning" in text
 
 

@@ -1,0 +1,78 @@
+"""Our side of the benchmark: the batched engines, at most K adapters under way at once."""
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from seal_runtime.bench.jobs import BenchJob, by_work
+from seal_runtime.bench.machine import peak_memory_bytes, reset_peak_memory, timed
+from seal_runtime.bench.serial_arms import ArmRun
+from seal_runtime.engines.adapter_files import read_adapter
+from seal_runtime.engines.base import AdaptEngine, AnswerOutput, AnswerRequest, GenerationEngine, RequestFailed
+from seal_runtime.engines.model_loading import LoadedModel
+
+
+def run_batched(
+    loaded: LoadedModel,
+    trainer: AdaptEngine,
+    evaluator: GenerationEngine | None,
+    jobs: Sequence[BenchJob],
+    *,
+    num_slots: int,
+    max_new_tokens: int,
+) -> tuple[ArmRun, int]:
+    """Train all jobs, K at a time with slots refilled as jobs end, then answer for all adapters, K at a time. Warmed up before.
+
+    Returns what was measured and the number of weights of an adapter.
+    """
+    answers: dict[str, list[str]] = {}
+    with tempfile.TemporaryDirectory(prefix="seal-bench-") as folder:
+        here = [job.into(Path(folder)) for job in by_work(jobs)]
+        first = [job.warm_up().into(Path(folder) / "warm-up") for job in here[:num_slots]]
+        _train(trainer, first, num_slots)
+        if evaluator is not None:
+            _answer(evaluator, first, num_slots, max_new_tokens)
+        reset_peak_memory(loaded.device)
+        train = timed(lambda: _train(trainer, here, num_slots), loaded.device)
+        answer = 0.0
+        if evaluator is not None:
+            answer = timed(lambda: answers.update(_answer(evaluator, here, num_slots, max_new_tokens)), loaded.device)
+        peak = peak_memory_bytes(loaded.device)
+        weights = sum(a.numel() + b.numel() for a, b in read_adapter(here[0].request.output_dir).factors.values())
+    run = ArmRun(jobs=tuple(jobs), train_seconds=train, answer_seconds=answer, peak_memory_bytes=peak, answers=answers)
+    return run, weights
+
+
+def _train(engine: AdaptEngine, jobs: Sequence[BenchJob], num_slots: int) -> None:
+    """Train all jobs with at most `num_slots` submitted at once. Raises what ended a job."""
+    waiting = list(jobs)
+    while waiting or engine.num_pending:
+        while waiting and engine.num_pending < num_slots:
+            engine.submit(waiting.pop(0).request)
+        for output in engine.step():
+            if isinstance(output, RequestFailed):
+                raise output.error
+
+
+def _answer(engine: GenerationEngine, jobs: Sequence[BenchJob], num_slots: int, max_new_tokens: int) -> dict[str, list[str]]:
+    """Answer the questions of every adapter, at most `num_slots` adapters at once. Raises what ended a request."""
+    waiting = list(jobs)
+    answers: dict[str, list[str]] = {}
+    while waiting or engine.num_pending:
+        while waiting and engine.num_pending < num_slots:
+            job = waiting.pop(0)
+            engine.submit(
+                AnswerRequest(
+                    request_id=job.request.request_id,
+                    policy=job.request.policy,
+                    adapter=job.request.output_dir,
+                    prompts=job.prompts,
+                    max_new_tokens=max_new_tokens,
+                )
+            )
+        for output in engine.step():
+            if isinstance(output, RequestFailed):
+                raise output.error
+            assert isinstance(output, AnswerOutput), output
+            answers[output.request_id] = list(output.answers)
+    return answers

@@ -1,0 +1,197 @@
+"""Whatever order things happen in, and whatever dies: nothing is lost, nothing counts twice, the run ends, and the same edits are chosen.
+
+The interleavings come from hypothesis; the disturbances of the first test are kept below the limits at which a job is given up, since
+giving up a job rightly changes the result.
+"""
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from seal_runtime.errors import LedgerError
+from seal_runtime.ledger.records import ResultRecord, SetAsideRecord
+
+MakeWorld = Callable[..., Any]
+ROLES = ("proposer", "trainer", "trainer", "evaluator", "critic")
+SLOW = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+class Chaos:
+    """Moves a world by one random action at a time."""
+
+    def __init__(self, world: Any, source: random.Random, *, gentle: bool) -> None:
+        self.world = world
+        self.source = source
+        self.gentle = gentle
+        self.replayed: list[Any] = []
+        self.born = 0
+        self.weights: dict[Callable[[Any], None], float] = {
+            self.work: 8, self.work_and_answer: 16, self.repeat: 3, self.fail: 2, self.die: 2, self.leave: 1,
+            self.reconnect: 2, self.crash: 0.5, self.idle: 2, self.deafen: 1,
+        }  # fmt: skip
+        for role in ROLES:
+            self.birth(role)
+
+    def birth(self, role: str) -> None:
+        self.world.join(role, f"{role}-{self.born}", capacity=self.source.randint(1, 5), incarnation=f"i{self.born}")
+        self.born += 1
+
+    def act(self) -> None:
+        alive = [agent for agent in self.world.agents.values() if agent.alive]
+        agent = self.source.choice(alive)
+        action = self.source.choices(list(self.weights), list(self.weights.values()))[0]
+        action(agent)
+        for role in set(ROLES):
+            if not any(other.alive and other.role == role for other in self.world.agents.values()):
+                self.birth(role)
+
+    def work(self, agent: Any) -> None:
+        if agent.jobs:
+            self.world.work(agent, self.source.choice(list(agent.jobs)))
+
+    def work_and_answer(self, agent: Any) -> None:
+        self.work(agent)
+        self.replayed += agent.outbox.values()
+        self.world.deliver(agent)
+
+    def repeat(self, agent: Any) -> None:
+        """An answer from the past arrives once more, perhaps of a process that is long gone."""
+        if self.replayed:
+            self.world.feed(self.source.choice(self.replayed))
+
+    def fail(self, agent: Any) -> None:
+        if agent.jobs:
+            job_id = self.source.choice(list(agent.jobs))
+            if self.gentle and self.world.failures_of.get(job_id, 0) >= 2:
+                return
+            self.world.fail(agent, agent.jobs.pop(job_id), "AdaptError", "asked to fail")
+            self.world.deliver(agent)
+
+    def die(self, agent: Any) -> None:
+        # A suspect could also be given to an agent whose death nobody has noticed yet.
+        if self.gentle and any(ticket.is_suspect for ticket in self.world.state._dispatcher._tickets.values()):
+            return
+        noticed = self.source.random() < 0.5
+        self.world.kill(agent, noticed=noticed)
+        if not noticed:
+            self.world.pass_time(16.0)
+
+    def leave(self, agent: Any) -> None:
+        self.world.leave(agent)
+
+    def reconnect(self, agent: Any) -> None:
+        self.world.register(agent)
+
+    def crash(self, agent: Any) -> None:
+        """The controller dies between two commits; those alive register with the next one."""
+        self.world.boot()
+        for other in list(self.world.agents.values()):
+            if other.alive:
+                self.world.register(other)
+
+    def idle(self, agent: Any) -> None:
+        self.world.pass_time(self.source.uniform(0.1, 3.0))
+
+    def deafen(self, agent: Any) -> None:
+        """For a while messages to this agent are lost (a broken connection); then it registers again."""
+        self.world.sends_fail_to.add(agent.name)
+        self.work_and_answer(agent)
+        self.world.sends_fail_to.discard(agent.name)
+        self.world.register(agent)
+
+
+def check_books(world: Any) -> None:
+    """Every job has one verdict, every scored edit one score, and everything is accounted for."""
+    done = [record.key.job_id for record in world.records if isinstance(record, ResultRecord)]
+    given_up = {record.job_id for record in world.records if isinstance(record, SetAsideRecord)}
+    assert len(done) == len(set(done))
+    assert not given_up & set(done)
+    status = world.state.status(world.now)
+    for study in status.studies:
+        assert study.num_scored + study.num_invalid <= study.num_items
+    assert status.items_done == sum(study.num_scored + study.num_invalid for study in status.studies)
+
+
+def play(world: Any, source: random.Random, *, gentle: bool, num_actions: int) -> None:
+    chaos = Chaos(world, source, gentle=gentle)
+    for _ in range(num_actions):
+        if world.finish is not None:
+            break
+        chaos.act()
+        check_books(world)
+    if world.finish is None:
+        world.run_calmly()
+    check_books(world)
+
+
+@given(source=st.randoms(use_true_random=True))
+@SLOW
+def test_a_disturbed_run_chooses_the_same_edits_as_a_calm_one(make_world: MakeWorld, calm_world: Any, source: random.Random) -> None:
+    world = make_world()
+    play(world, source, gentle=True, num_actions=400)
+    assert world.finish.phase == "done"
+    assert world.chosen() == calm_world.chosen()
+    assert world.state.status(world.now).items_done == 48
+    assert [record for record in world.records if isinstance(record, SetAsideRecord)] == []
+    scores = {record.key.job_id: record.score for record in world.results("evaluate")}
+    assert scores == {record.key.job_id: record.score for record in calm_world.results("evaluate")}
+
+
+@given(source=st.randoms(use_true_random=True))
+@SLOW
+def test_without_mercy_the_run_still_ends_and_the_books_are_right(make_world: MakeWorld, source: random.Random) -> None:
+    world = make_world(limits={"max_attempts": 2})
+    play(world, source, gentle=False, num_actions=600)
+    assert world.finish.phase in ("done", "failed")
+    if world.finish.phase == "done":
+        status = world.state.status(world.now)
+        assert status.items_done == status.items_total == 48
+
+
+@pytest.mark.parametrize("num_steps", [1, 7, 20, 33, 60, 85, 100])
+def test_a_run_taken_up_again_chooses_the_same_edits(make_world: MakeWorld, calm_world: Any, num_steps: int) -> None:
+    """The controller and all agents die after so many results; others take up the run."""
+    world = make_world()
+    world.join_all()
+    while len(world.results()) < num_steps:
+        for agent in list(world.agents.values()):
+            for job_id in list(agent.jobs)[:1]:
+                world.work(agent, job_id)
+            world.deliver(agent)
+    committed = len(world.results())
+    world.agents.clear()
+    world.boot()
+    assert len(world.results()) == committed
+    world.join_all(trainers=1)
+    assert world.run_calmly().phase == "done"
+    check_books(world)
+    assert world.chosen() == calm_world.chosen()
+    assert [record.job for record in world.results("policy")] == [record.job for record in calm_world.results("policy")]
+
+
+def test_a_finished_run_taken_up_again_is_finished_at_once(make_world: MakeWorld) -> None:
+    world = make_world()
+    world.join_all()
+    world.run_calmly()
+    num_records = len(world.results())
+    world.boot()
+    assert world.finish.phase == "done"
+    assert len(world.results()) == num_records
+
+
+def test_a_ledger_of_other_settings_is_refused(make_world: MakeWorld, make_topology: Callable[..., Any]) -> None:
+    world = make_world()
+    world.join_all()
+    world.run_calmly()
+    changes: list[tuple[dict[str, Any], str]] = [
+        ({"trainer": {"optim": {"learning_rate": 0.5}}}, "ask differently"),
+        ({"run": {"rounds": 1}}, "never ask for"),
+    ]
+    for changed, message in changes:
+        world.topology = make_topology(**changed)
+        with pytest.raises(LedgerError, match=message):
+            world.boot()
