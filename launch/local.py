@@ -4,6 +4,7 @@ Invariants: nothing outlives the launcher (tether and process groups, see `launc
 never restarted; each wait has a deadline. The back-end does not know what a run is: the controller's exit code says how it ended.
 """
 
+import shutil
 import signal
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -20,6 +21,9 @@ from seal_runtime.errors import LaunchError
 EXIT_DONE, EXIT_USAGE, EXIT_STOPPED, EXIT_FAILED = 0, 2, 3, 4
 FINAL_EXIT_CODES = frozenset({EXIT_DONE, EXIT_USAGE, EXIT_STOPPED, EXIT_FAILED})
 """Exit codes with which the controller says that the run is over; every other end is a death and the controller resumes."""
+
+_FULL_DISK_BYTES = 1 << 20
+"""With less free space than this a death is blamed on the disk: the process itself can then often not say so."""
 
 log = structlog.get_logger()
 
@@ -172,6 +176,8 @@ class LocalBackend:
         return True
 
     def _problem(self, text: str, child: Child) -> None:
+        if shutil.disk_usage(child.output.parent).free < _FULL_DISK_BYTES:
+            text += f"; the disk of {child.output.parent} is full: free some space"
         last = child.last_output()
         self.problems.append(f"{text}; its last output in {child.output}:\n{last}" if last else f"{text}; see {child.output}")
         log.error("launch_problem", problem=text)

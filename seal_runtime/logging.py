@@ -4,6 +4,7 @@ Events are nouns and past verbs with fields (`edit_graded`, reward=0.4). role, a
 are bound by whoever knows them. Files are opened in append mode and written one line a write, so a killed process leaves whole lines.
 """
 
+import contextlib
 import sys
 from collections.abc import MutableMapping
 from datetime import UTC, datetime
@@ -29,7 +30,8 @@ class _FileSink:
             self._stream.write(f"{line if isinstance(line, str) else line.decode()}\n")
             self._stream.flush()
         except OSError as error:
-            print(f"log line lost ({error.strerror}): {line!r}", file=sys.stderr)  # noqa: T201
+            with contextlib.suppress(OSError):  # stderr may be a file on the same full disk
+                print(f"log line lost ({error.strerror}): {line!r}", file=sys.stderr, flush=True)  # noqa: T201
         return event
 
 
