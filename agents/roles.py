@@ -71,6 +71,7 @@ def _adapt_engine(topology: Topology, device: str) -> AdaptEngine:
         device=device,
         revision=topology.model.revision,
         num_slots=trainer.max_concurrent_adapters,
+        lora=trainer.lora.spec(),
         max_tokens_per_step=trainer.max_tokens_per_step,
         threads=trainer.threads,
     )

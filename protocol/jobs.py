@@ -23,7 +23,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingSequence:
-    """One training text. The loss covers `completion` (and the end-of-sequence token); an empty prompt means the whole text.
+    """One training text. The loss covers `completion` (and what `OptimSpec.pad_loss` adds); an empty prompt means the whole text.
 
     `weight` multiplies the loss of this sequence's tokens: 1.0 in supervised fine-tuning, the advantage in policy-gradient updates.
     """
@@ -78,6 +78,7 @@ class OptimSpec:
     `num_steps` 0 derives the optimizer steps from `epochs` and the number of sequences; any other value trains exactly that
     many steps, cycling through the (freshly shuffled) epochs for as long as it takes (the equal-step control).
     `max_length` is in tokens; what is longer is cut and counted: a prompt loses its beginning, a text without prompt its end.
+    `pad_loss` says how much of the padding up to `max_length` counts: `none`, `eos` (one end-of-sequence token), `full`, `sampled:M`.
     """
 
     learning_rate: float
@@ -89,6 +90,7 @@ class OptimSpec:
     max_grad_norm: float
     max_length: int
     num_steps: int
+    pad_loss: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

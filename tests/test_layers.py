@@ -27,6 +27,10 @@ ALLOWED: dict[str, set[str]] = {
         "protocol", "seal_runtime.tasks", "seal_runtime.algorithms", "seal_runtime.config", "seal_runtime.store", "seal_runtime.engines",
     },
     "launch": {"protocol", "seal_runtime.config", "seal_runtime.store", "seal_runtime.ledger"},
+    "seal_runtime/bench": {
+        "protocol", "seal_runtime.tasks", "seal_runtime.config", "seal_runtime.engines", "seal_runtime.ledger", "seal_runtime.store",
+        "seal_runtime.report", "seal_runtime.models", "seal_runtime.algorithms",
+    },
     "seal_runtime/report": {
         "protocol", "seal_runtime.tasks", "seal_runtime.algorithms", "seal_runtime.config", "seal_runtime.ledger", "seal_runtime.store",
     },

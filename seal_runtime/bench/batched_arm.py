@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from seal_runtime.bench.jobs import BenchJob, by_work
-from seal_runtime.bench.machine import peak_memory_bytes, reset_peak_memory, timed
+from seal_runtime.bench.machine import Clock, peak_memory_bytes, reset_peak_memory, timed
 from seal_runtime.bench.serial_arms import ArmRun
 from seal_runtime.engines.adapter_files import read_adapter
 from seal_runtime.engines.base import AdaptEngine, AnswerOutput, AnswerRequest, GenerationEngine, RequestFailed
@@ -20,6 +20,7 @@ def run_batched(
     *,
     num_slots: int,
     max_new_tokens: int,
+    clock: Clock,
 ) -> tuple[ArmRun, int]:
     """Train all jobs, K at a time with slots refilled as jobs end, then answer for all adapters, K at a time. Warmed up before.
 
@@ -33,10 +34,10 @@ def run_batched(
         if evaluator is not None:
             _answer(evaluator, first, num_slots, max_new_tokens)
         reset_peak_memory(loaded.device)
-        train = timed(lambda: _train(trainer, here, num_slots), loaded.device)
+        train = timed(lambda: _train(trainer, here, num_slots), loaded.device, clock)
         answer = 0.0
         if evaluator is not None:
-            answer = timed(lambda: answers.update(_answer(evaluator, here, num_slots, max_new_tokens)), loaded.device)
+            answer = timed(lambda: answers.update(_answer(evaluator, here, num_slots, max_new_tokens)), loaded.device, clock)
         peak = peak_memory_bytes(loaded.device)
         weights = sum(a.numel() + b.numel() for a, b in read_adapter(here[0].request.output_dir).factors.values())
     run = ArmRun(jobs=tuple(jobs), train_seconds=train, answer_seconds=answer, peak_memory_bytes=peak, answers=answers)

@@ -14,7 +14,7 @@ from seal_runtime.bench.batched_arm import run_batched
 from seal_runtime.bench.edits import BenchEdit
 from seal_runtime.bench.figures import arm_results, equal_answers
 from seal_runtime.bench.jobs import make_jobs, spread
-from seal_runtime.bench.machine import device_name, measured_peak_tflops, stated_peak_tflops
+from seal_runtime.bench.machine import CLOCKS, device_name, measured_peak_tflops, stated_peak_tflops
 from seal_runtime.bench.parity import measure_parity
 from seal_runtime.bench.preparation import InnerLoopPlan, Prepared, fitted, prepare
 from seal_runtime.bench.results import InnerLoopResult, Parity
@@ -36,7 +36,7 @@ def run_inner_loop(plan: InnerLoopPlan, notify: Notify) -> InnerLoopResult:
     notify("loading the model and preparing the edits")
     prepared = prepare(plan)
     jobs, size = prepared.jobs, size_of(prepared.loaded.model)
-    peak_tflops = measured_peak_tflops(prepared.loaded.device, prepared.loaded.model.dtype)
+    peak_tflops = measured_peak_tflops(prepared.loaded.device, prepared.loaded.model.dtype, CLOCKS[plan.clock])
     name = device_name(prepared.loaded.device)
     serial = _serial(plan, prepared, notify)
     batched, num_weights = _batched(plan, prepared, notify)
@@ -49,11 +49,13 @@ def run_inner_loop(plan: InnerLoopPlan, notify: Notify) -> InnerLoopResult:
         model=plan.model,
         device=name,
         dtype=plan.dtype,
+        clock=plan.clock,
         edits=described,
         num_edits=len(jobs),
         tokens_per_edit=sum(sum(job.lengths) for job in jobs) / len(jobs),
         steps_per_edit=sum(job.num_steps for job in jobs) / len(jobs),
         max_length=jobs[0].request.optim.max_length,
+        pad_loss=plan.optim.pad_loss,
         rank=plan.lora.rank,
         targets=plan.lora.targets,
         epochs=plan.optim.epochs,
@@ -77,7 +79,7 @@ def _serial(plan: InnerLoopPlan, prepared: Prepared, notify: Notify) -> dict[str
     runs: dict[str, ArmRun] = {}
     for arm in SERIAL_ARMS:
         notify(f"{arm}: {len(jobs)} edits")
-        runs[arm] = run_serial(prepared.loaded, arm, jobs, plan.max_new_tokens)
+        runs[arm] = run_serial(prepared.loaded, arm, jobs, plan.max_new_tokens, CLOCKS[plan.clock])
     return runs
 
 
@@ -93,7 +95,13 @@ def _batched(plan: InnerLoopPlan, prepared: Prepared, notify: Notify) -> tuple[d
         jobs = spread(prepared.jobs, max(plan.num_serial_edits, _EDITS_A_SLOT * slots))
         notify(f"batched, K = {slots}: {len(jobs)} edits")
         runs[slots], num_weights = run_batched(
-            prepared.loaded, trainer, prepared.evaluator, jobs, num_slots=slots, max_new_tokens=plan.max_new_tokens
+            prepared.loaded,
+            trainer,
+            prepared.evaluator,
+            jobs,
+            num_slots=slots,
+            max_new_tokens=plan.max_new_tokens,
+            clock=CLOCKS[plan.clock],
         )
     return runs, num_weights
 

@@ -44,6 +44,12 @@ class BenchJob:
         """Return a job of few steps that touches the same code."""
         return replace(self, request=replace(self.request, optim=replace(self.request.optim, num_steps=_WARM_UP_STEPS)))
 
+    def without_padding(self) -> "BenchJob":
+        """Return the job without any padding in its loss, beyond one end token where it has that."""
+        optim = self.request.optim
+        pad_loss = optim.pad_loss if optim.pad_loss in ("none", "eos") else "eos"
+        return replace(self, request=replace(self.request, optim=replace(optim, pad_loss=pad_loss)))
+
     def _epoch_tokens(self) -> int:
         return sum(self.lengths) * self.request.optim.epochs
 
@@ -52,7 +58,9 @@ def make_jobs(loaded: LoadedModel, edits: Sequence[BenchEdit], lora: LoraSpec, o
     """Return one job for each edit, each with a seed of its own. Raises ConfigError when an edit has nothing to learn."""
     jobs = []
     for edit in edits:
-        lengths = tuple(len(sequence.ids_L) for sequence in encode_sequences(loaded, edit.sequences, optim.max_length).sequences)
+        lengths = tuple(
+            len(sequence.ids_L) for sequence in encode_sequences(loaded, edit.sequences, optim.max_length, optim.pad_loss).sequences
+        )
         if not lengths:
             raise ConfigError(f"{edit.edit_id} has no token to learn within {optim.max_length} tokens: raise --max-length")
         request = AdaptRequest(

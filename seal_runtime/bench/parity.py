@@ -1,6 +1,7 @@
-"""Is it the same training? One edit by PEFT and the Trainer, and by the batched engine beside other edits, in float32."""
+"""Is it the same training? A few edits by PEFT and the Trainer, and by the batched engine all at once, in float32."""
 
 # P numbers of a factor
+import statistics
 import tempfile
 import warnings
 from collections.abc import Sequence
@@ -16,30 +17,31 @@ from seal_runtime.engines.base import RequestFailed
 from seal_runtime.engines.model_loading import LoadedModel
 from seal_runtime.engines.reference import ReferenceOutput, train_reference
 
-_NEIGHBOURS = 3
+NUM_EDITS = 5
 
 
 def measure_parity(loaded: LoadedModel, jobs: Sequence[BenchJob], max_tokens_per_step: int) -> Parity:
-    """Compare on the edit of median work. `loaded` is a float32 model that no engine has hooked; it is hooked afterwards."""
-    chosen = spread(jobs, 1)[0]
-    others = [job for job in spread(jobs, _NEIGHBOURS) if job is not chosen]
+    """Compare on a few edits of different size. `loaded` is a float32 model that no engine has hooked; it is hooked afterwards."""
+    chosen = spread(jobs, NUM_EDITS)[:NUM_EDITS]
     with tempfile.TemporaryDirectory(prefix="seal-parity-") as name, warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # the Trainer's own
         folder = Path(name)
-        reference = train_reference(loaded, chosen.into(folder / "reference").request)
-        engine = BatchedAdaptEngine(loaded, num_slots=1 + len(others), max_tokens_per_step=max_tokens_per_step)
-        ours = chosen.into(folder / "ours").request
-        for request in [ours, *(job.into(folder / "others").request for job in others)]:
+        references = [train_reference(loaded, job.into(folder / "reference").request) for job in chosen]
+        engine = BatchedAdaptEngine(loaded, num_slots=len(chosen), max_tokens_per_step=max_tokens_per_step)
+        requests = [job.into(folder / "ours").request for job in chosen]
+        for request in requests:
             engine.submit(request)
         while engine.num_pending:
             for output in engine.step():
                 if isinstance(output, RequestFailed):
                     raise output.error
-        trained = load_file(ours.output_dir / "adapter_model.safetensors")
+        trained = [load_file(request.output_dir / "adapter_model.safetensors") for request in requests]
+    errors = [relative_delta_error(ours, theirs) for ours, theirs in zip(trained, references, strict=True)]
     return Parity(
-        edit_id=chosen.request.request_id,
-        num_steps=len(reference.losses),
-        relative_delta_error=relative_delta_error(trained, reference),
+        num_edits=len(errors),
+        num_steps=sum(len(reference.losses) for reference in references),
+        median_error=statistics.median(errors),
+        largest_error=max(errors),
     )
 
 

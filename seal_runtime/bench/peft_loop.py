@@ -24,7 +24,7 @@ _IGNORED = -100
 def train_peft_loop(loaded: LoadedModel, request: AdaptRequest) -> Any:
     """Train one adapter, write it to the request's output_dir and return the PEFT model with it; `release` gives the base model back."""
     optim = request.optim
-    encoded = encode_sequences(loaded, request.sequences, optim.max_length).sequences
+    encoded = encode_sequences(loaded, request.sequences, optim.max_length, optim.pad_loss).sequences
     peft_model = get_peft_model(
         loaded.model,
         LoraConfig(

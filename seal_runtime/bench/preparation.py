@@ -7,6 +7,7 @@ from pathlib import Path
 from protocol.jobs import LoraSpec, OptimSpec, SamplingSpec
 from seal_runtime.bench.edits import BenchEdit, edits_from_file, edits_of_world, own_edits
 from seal_runtime.bench.jobs import BenchJob, make_jobs
+from seal_runtime.bench.machine import ClockName
 from seal_runtime.bench.stand_in_tokenizer import with_stand_in_tokenizer
 from seal_runtime.engines.base import GenerationEngine
 from seal_runtime.engines.model_loading import LoadedModel, load_model
@@ -27,6 +28,7 @@ class InnerLoopPlan:
     device: str
     dtype: str
     threads: int
+    clock: ClockName
     edits_file: Path | None
     num_edits: int
     num_serial_edits: int

@@ -34,11 +34,15 @@ class ArmResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parity:
-    """Ours against PEFT and the Trainer on one edit, trained beside others: |ours - theirs| / |theirs - initial| over all factors."""
+    """Ours, all edits in one batch, against PEFT and the Trainer, one after the other: |ours - theirs| / |theirs - initial| of an adapter.
 
-    edit_id: str
+    Where a weight's gradient is about AdamW's epsilon (1e-8), its step is rounding noise; single such weights make up the largest errors.
+    """
+
+    num_edits: int
     num_steps: int
-    relative_delta_error: float
+    median_error: float
+    largest_error: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,11 +52,13 @@ class InnerLoopResult:
     model: str
     device: str
     dtype: str
+    clock: str
     edits: str
     num_edits: int
     tokens_per_edit: float
     steps_per_edit: float
     max_length: int
+    pad_loss: str
     rank: int
     targets: tuple[str, ...]
     epochs: int

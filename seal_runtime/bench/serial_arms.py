@@ -11,7 +11,7 @@ from typing import Any, Literal
 from peft import PeftModel
 
 from seal_runtime.bench.jobs import BenchJob
-from seal_runtime.bench.machine import peak_memory_bytes, reset_peak_memory, timed
+from seal_runtime.bench.machine import Clock, peak_memory_bytes, reset_peak_memory, timed
 from seal_runtime.bench.peft_answers import answer_with_generate
 from seal_runtime.bench.peft_loop import release, train_peft_loop
 from seal_runtime.engines.model_loading import LoadedModel
@@ -33,7 +33,7 @@ class ArmRun:
     answers: dict[str, list[str]]
 
 
-def run_serial(loaded: LoadedModel, arm: SerialArm, jobs: Sequence[BenchJob], max_new_tokens: int) -> ArmRun:
+def run_serial(loaded: LoadedModel, arm: SerialArm, jobs: Sequence[BenchJob], max_new_tokens: int, clock: Clock) -> ArmRun:
     """Train and answer (0 tokens: train only) for one edit after the other. The model must not be hooked by an engine.
 
     The reference answers the questions a second time without the adapter for every edit, as the published code does.
@@ -42,11 +42,12 @@ def run_serial(loaded: LoadedModel, arm: SerialArm, jobs: Sequence[BenchJob], ma
     with tempfile.TemporaryDirectory(prefix="seal-bench-") as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # the Trainer's own
         one_edit = _loop if arm == "PEFT loop, no padding" else _reference(pad=arm == "reference")
-        one_edit(loaded, jobs[0].warm_up().into(Path(folder) / "warm-up"), max_new_tokens)
+        comparable = [job if arm == "reference" else job.without_padding() for job in jobs]
+        one_edit(loaded, comparable[0].warm_up().into(Path(folder) / "warm-up"), max_new_tokens, clock)
         reset_peak_memory(loaded.device)
         train_seconds, answer_seconds, answers = 0.0, 0.0, {}
-        for job in jobs:
-            train, answer, texts = one_edit(loaded, job.into(Path(folder)), max_new_tokens)
+        for job in comparable:
+            train, answer, texts = one_edit(loaded, job.into(Path(folder)), max_new_tokens, clock)
             train_seconds, answer_seconds = train_seconds + train, answer_seconds + answer
             answers[job.request.request_id] = texts
     return ArmRun(
@@ -58,12 +59,12 @@ def run_serial(loaded: LoadedModel, arm: SerialArm, jobs: Sequence[BenchJob], ma
     )
 
 
-_OneEdit = Callable[[LoadedModel, BenchJob, int], tuple[float, float, list[str]]]
+_OneEdit = Callable[[LoadedModel, BenchJob, int, Clock], tuple[float, float, list[str]]]
 
 
 def _reference(pad: bool) -> _OneEdit:
-    def one_edit(loaded: LoadedModel, job: BenchJob, max_new_tokens: int) -> tuple[float, float, list[str]]:
-        train = timed(lambda: train_reference(loaded, job.request, pad_to_max_length=pad), loaded.device)
+    def one_edit(loaded: LoadedModel, job: BenchJob, max_new_tokens: int, clock: Clock) -> tuple[float, float, list[str]]:
+        train = timed(lambda: train_reference(loaded, job.request, pad_to_max_length=pad), loaded.device, clock)
         if not max_new_tokens:
             return train, 0.0, []
         texts: list[str] = []
@@ -73,18 +74,18 @@ def _reference(pad: bool) -> _OneEdit:
             with _adapted(loaded, job.request.output_dir) as model:
                 texts.extend(answer_with_generate(loaded, model, job.prompts, max_new_tokens))
 
-        return train, timed(answer, loaded.device), texts
+        return train, timed(answer, loaded.device, clock), texts
 
     return one_edit
 
 
-def _loop(loaded: LoadedModel, job: BenchJob, max_new_tokens: int) -> tuple[float, float, list[str]]:
+def _loop(loaded: LoadedModel, job: BenchJob, max_new_tokens: int, clock: Clock) -> tuple[float, float, list[str]]:
     models: list[Any] = []
-    train = timed(lambda: models.append(train_peft_loop(loaded, job.request)), loaded.device)
+    train = timed(lambda: models.append(train_peft_loop(loaded, job.request)), loaded.device, clock)
     texts: list[str] = []
     answer = 0.0
     if max_new_tokens:
-        answer = timed(lambda: texts.extend(answer_with_generate(loaded, models[0], job.prompts, max_new_tokens)), loaded.device)
+        answer = timed(lambda: texts.extend(answer_with_generate(loaded, models[0], job.prompts, max_new_tokens)), loaded.device, clock)
     release(loaded, models[0])
     return train, answer, texts
 

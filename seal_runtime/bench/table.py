@@ -29,7 +29,8 @@ def _heading(result: InnerLoopResult) -> list[str]:
         f"{result.model} ({result.dtype}) on {result.device}; plain matrix product {result.measured_peak_tflops:.4g} TFLOP/s{stated}",
         f"{result.num_edits} edits ({result.edits}): {result.tokens_per_edit:.0f} tokens and {result.steps_per_edit:.0f} steps an edit, "
         f"{result.epochs} epochs, LoRA r={result.rank} on {targets} ({result.adapter_weights / 1e6:.3g} M weights)",
-        f"reference: PEFT + Trainer, padded to {result.max_length} tokens, padding in the loss; all others train on real tokens only",
+        f"reference: PEFT + Trainer, padded to {result.max_length} tokens with the padding in the loss (pad_loss full); "
+        f"batched: pad_loss {result.pad_loss}",
     ]
 
 
@@ -55,13 +56,14 @@ def _times(ratio: float | None) -> str:
 
 
 def _footing(result: InnerLoopResult) -> list[str]:
-    lines = ["% peak and MFU count the arithmetic of real tokens, of training alone; ratios are of training and answering together"]
+    lines = ["times are CPU seconds of this process"] if result.clock == "cpu" else []
+    lines += ["% peak and MFU count the arithmetic of real tokens, of training alone; ratios are of training and answering together"]
     if result.parity is None:
         lines.append(f"parity: {result.parity_note}")
     else:
         lines.append(
-            f"parity: relative weight-delta error {result.parity.relative_delta_error:.1e} against PEFT + Trainer "
-            f"after {result.parity.num_steps} steps in float32 ({result.parity.edit_id}, trained beside others)"
+            f"parity in float32 with PEFT + Trainer on {result.parity.num_edits} edits, {result.parity.num_steps} steps: "
+            f"relative weight-delta error {result.parity.median_error:.1e} (median), {result.parity.largest_error:.1e} (largest)"
         )
     if result.answers_compared:
         lines.append(f"answers: {result.answers_equal} of {result.answers_compared} equal to those of the PEFT loop's adapters")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from contextlib import redirect_stdout
 from dataclasses import replace
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +15,14 @@ from seal_runtime.errors import ConfigError
 
 if TYPE_CHECKING:
     from seal_runtime.config.topology import Topology
+
+
+class ClockChoice(StrEnum):
+    """What seconds are."""
+
+    wall = "wall"
+    cpu = "cpu"
+
 
 bench = typer.Typer(help="Measure this machine.", no_args_is_help=True)
 
@@ -33,12 +42,14 @@ def inner_loop(
     learning_rate: Annotated[float | None, typer.Option(help="Peak learning rate.", min=0.0)] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over each edit.", min=1)] = None,
     max_length: Annotated[int, typer.Option(help="What the reference pads to, cut to the model's context.", min=8)] = 2048,
+    pad_loss: Annotated[str | None, typer.Option(help="The batched arms' padding in the loss: none, eos, full or sampled:M.")] = None,
     max_tokens_per_step: Annotated[int | None, typer.Option(help="Bound on the tokens of one packed step.", min=64)] = None,
     answers: Annotated[bool, typer.Option("--answers/--no-answers", help="Also answer each edit's questions.")] = False,
     max_new_tokens: Annotated[int | None, typer.Option(help="Longest answer in tokens.", min=1)] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N; auto takes a GPU where there is one.")] = "auto",
     dtype: Annotated[str, typer.Option(help="Precision of the base; auto: float32 on CPU, bfloat16 on CUDA.")] = "auto",
     threads: Annotated[int, typer.Option(help="CPU threads, for all arms.", min=1)] = 1,
+    clock: Annotated[ClockChoice, typer.Option(help="cpu: CPU seconds, for one thread on a busy machine.")] = ClockChoice.wall,
     skip_reference: Annotated[bool, typer.Option("--skip-reference", help="Only the batched arms.")] = False,
     parity: Annotated[bool, typer.Option("--parity/--no-parity", help="Compare the weights with PEFT + Trainer in float32.")] = True,
     json_: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -60,13 +71,17 @@ def inner_loop(
         device=on,
         dtype=dtype if dtype != "auto" else "float32" if on == "cpu" else "bfloat16",
         threads=threads,
+        clock=clock.value,
         edits_file=edits,
         num_edits=num_edits,
         num_serial_edits=serial_edits,
         slots=_numbers(slots),
         lora=lora.spec(),
         optim=replace(
-            optim.spec(), max_length=max_length, learning_rate=learning_rate or optim.learning_rate, epochs=epochs or optim.epochs
+            optim.spec(pad_loss=pad_loss or chosen.trainer.pad_loss),
+            max_length=max_length,
+            learning_rate=learning_rate or optim.learning_rate,
+            epochs=epochs or optim.epochs,
         ),
         sampling=chosen.proposer.sampling.spec(),
         max_new_tokens=(max_new_tokens or chosen.evaluator.max_new_tokens) if answers else 0,

@@ -6,7 +6,8 @@ Every section is one class; a docstring under each field gives its meaning and u
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
+from pydantic_core import PydanticCustomError
 
 from protocol.jobs import LoraSpec, OptimSpec, Role, SamplingSpec
 from seal_runtime.config.section import Section
@@ -107,11 +108,11 @@ class OptimConfig(Section):
     max_grad_norm: float = Field(default=1.0, gt=0.0)
     """Gradient-norm clip of each adapter."""
     max_length: int = Field(default=2048, ge=8)
-    """Longest training sequence in tokens. What is longer is cut, counted and warned of: a prompt loses its beginning, other text its end."""
+    """Longest training sequence in tokens. What is longer is cut, counted and told: a prompt loses its beginning, other text its end."""
 
-    def spec(self, *, num_steps: int = 0) -> OptimSpec:
-        """Return the wire form; `num_steps` other than 0 fixes the number of optimizer steps."""
-        return OptimSpec(**self.model_dump(), num_steps=num_steps)
+    def spec(self, *, num_steps: int = 0, pad_loss: str = "eos") -> OptimSpec:
+        """Return the wire form; `num_steps` other than 0 fixes the optimizer steps. A policy update always learns to end (`eos`)."""
+        return OptimSpec(**self.model_dump(), num_steps=num_steps, pad_loss=pad_loss)
 
 
 class AlgorithmConfig(Section):
@@ -212,14 +213,24 @@ class TrainerConfig(AgentConfig):
 
     engine: Literal["batched", "fake"] = "batched"
     """What trains."""
-    max_concurrent_adapters: int = Field(default=16, ge=1, le=4096)
-    """Adapters K trained in one packed step."""
+    max_concurrent_adapters: int | Literal["auto"] = 16
+    """Adapters K trained in one packed step, 1 to 4096; `auto` takes what fits into the GPU's free memory (16 on CPU)."""
     lora: LoraConfig = LoraConfig()
     """Adapter of a self-edit."""
     optim: OptimConfig = OptimConfig()
     """Optimiser of the inner loop."""
+    pad_loss: str = Field(default="none", pattern=r"^(none|eos|full|sampled:[1-9][0-9]{0,3})$")
+    """How much of the padding up to optim.max_length counts in the loss of the inner loop. `none`: the text alone; `eos`: one end token
+    after it; `full`: all of it, as in the published code; `sampled:M`: M positions a text and step, equal to `full` in expectation."""
     max_tokens_per_step: int = Field(default=16_384, ge=64)
     """Bound on the tokens of one packed step, and so on memory."""
+
+    @field_validator("max_concurrent_adapters", mode="before")
+    @classmethod
+    def _check_adapters(cls, value: object) -> object:
+        if value == "auto" or (type(value) is int and 1 <= value <= 4096):
+            return value
+        raise PydanticCustomError("auto_or_number", "auto or an integer from 1 to 4096")
 
 
 class EvaluatorConfig(AgentConfig):

@@ -93,7 +93,7 @@ class WorkFactory:
             policy=policy,
             sequences=sequences,
             lora=self._topology.trainer.lora.spec(),
-            optim=self._topology.trainer.optim.spec(num_steps=num_steps),
+            optim=self._topology.trainer.optim.spec(num_steps=num_steps, pad_loss=self._topology.trainer.pad_loss),
             seed=derive_seed(self._run_seed, "adapt", study.name, instance.instance_id, edit_index, replicate),
         )
         return self._work(key, job, study)

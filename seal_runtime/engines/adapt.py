@@ -80,19 +80,29 @@ class BatchedAdaptEngine:
     def _encode(self, request: AdaptRequest) -> EncodedSequences:
         _check(request)
         self._packed.select(request.lora.targets)
-        encoded = encode_sequences(self._packed.loaded, request.sequences, request.optim.max_length)
+        encoded = encode_sequences(self._packed.loaded, request.sequences, request.optim.max_length, request.optim.pad_loss)
         if not encoded.sequences:
             raise AdaptError(
                 f"expected at least one training sequence with something to learn within {request.optim.max_length} tokens, got "
                 f"{len(request.sequences)} sequences without: is the edit empty, or the prompt longer than trainer.optim.max_length?"
             )
-        longest = max(len(sequence.ids_L) for sequence in encoded.sequences)
+        self._check_window(request, encoded)
+        longest = max(sequence.num_rows for sequence in encoded.sequences)
         if longest > self._max_tokens:
             raise AdaptError(
                 f"a sequence of {longest} tokens does not fit the {self._max_tokens} tokens of one step: "
                 "raise max_tokens_per_step or lower trainer.optim.max_length"
             )
         return encoded
+
+    def _check_window(self, request: AdaptRequest, encoded: EncodedSequences) -> None:
+        """Refuse padding that a sliding window would cut off from its text. Raises AdaptError."""
+        window = getattr(self._packed.loaded.model.config, "sliding_window", None)
+        if window is not None and any(sequence.num_pads and sequence.pad_positions.stop > window for sequence in encoded.sequences):
+            raise AdaptError(
+                f"padding up to {request.optim.max_length} tokens lies beyond the model's attention window of {window}: "
+                f"set trainer.pad_loss to none or eos, or trainer.optim.max_length to at most {window}"
+            )
 
     def _admit(self) -> None:
         """Give free slots to waiting jobs of the active policy, the one with the most work first."""
@@ -189,7 +199,7 @@ def plan_passes(sizes: Sequence[Sequence[int]], max_tokens: int) -> list[list[tu
 
 
 def _work(request: AdaptRequest, encoded: EncodedSequences) -> int:
-    return encoded.num_tokens * count_steps(request.optim, len(encoded.sequences))
+    return sum(sequence.num_rows for sequence in encoded.sequences) * count_steps(request.optim, len(encoded.sequences))
 
 
 def _check(request: AdaptRequest) -> None:

@@ -1,8 +1,12 @@
-"""Attention over packed sequences on CUDA: one variable-length kernel in half precision, else PyTorch's own, sequence by sequence."""
+"""Attention over packed sequences on CUDA: one variable-length kernel in half precision, else PyTorch's own, sequence by sequence.
+
+Padding that carries loss needs a mask, which the variable-length kernel does not take.
+"""
 
 # T rows of the pass, H query heads, J key-value heads, D head size, S sequences
 import torch
 
+from seal_runtime.engines.attention_masks import hidden_pairs
 from seal_runtime.engines.packed_batch import PackedBatch
 
 
@@ -11,17 +15,17 @@ def attend_sequences_cuda(
 ) -> torch.Tensor:
     """Return [1, T, H, D]. The filling rows form a sequence of their own."""
     lengths = [*batch.lengths, *([batch.sizes[-1]] if batch.sizes[-1] else [])]
-    if query_1HTD.dtype in (torch.bfloat16, torch.float16):
+    if query_1HTD.dtype in (torch.bfloat16, torch.float16) and not any(batch.num_pads):
         return _variable_length(lengths, query_1HTD, key_1JTD, value_1JTD, scale, window)
     parts = []
-    for q, k, v in zip(query_1HTD.split(lengths, 2), key_1JTD.split(lengths, 2), value_1JTD.split(lengths, 2), strict=True):
-        length = q.shape[2]
-        mask = None
-        if window is not None and length > window:
-            distance = torch.arange(length, device=q.device)[:, None] - torch.arange(length, device=q.device)
-            mask = (distance >= 0) & (distance < window)
+    pads = [*batch.num_pads, 0][: len(lengths)]
+    for q, k, v, num_pads in zip(query_1HTD.split(lengths, 2), key_1JTD.split(lengths, 2), value_1JTD.split(lengths, 2), pads, strict=True):
+        hidden_LL = hidden_pairs(q.shape[2], num_pads, window, q.device)
+        mask_LL = None if hidden_LL is None else ~hidden_LL
         parts.append(
-            torch.nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None, scale=scale, enable_gqa=True)
+            torch.nn.functional.scaled_dot_product_attention(
+                q, k, v, attn_mask=mask_LL, is_causal=mask_LL is None, scale=scale, enable_gqa=True
+            )
         )
     return torch.cat(parts, dim=2).transpose(1, 2)
 

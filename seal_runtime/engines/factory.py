@@ -1,9 +1,11 @@
 """Make engines from plain arguments, as a topology names them. Torch is imported only when a real engine is made."""
 
 from collections.abc import Callable, Mapping
-from typing import TypeVar
+from typing import Literal, TypeVar
 
+from protocol.jobs import LoraSpec
 from seal_runtime.engines.base import AdaptEngine, GenerationEngine
+from seal_runtime.engines.capacity import SLOTS_ON_CPU
 from seal_runtime.engines.fake import FakeAdaptEngine, FakeGenerationEngine
 from seal_runtime.errors import ConfigError
 
@@ -21,19 +23,22 @@ def make_adapt_engine(
     dtype: str = "float32",
     device: str = "cpu",
     revision: str | None = None,
-    num_slots: int = 16,
+    num_slots: int | Literal["auto"] = 16,
+    lora: LoraSpec | None = None,
     max_tokens_per_step: int = 16_384,
     threads: int = 1,
     engine_args: EngineArgs | None = None,
 ) -> AdaptEngine:
     """Make a trainer's engine: `batched` or `fake`. Raises ConfigError for what cannot be had.
 
+    `num_slots` auto takes as many adapters of shape `lora` as fit into the GPU's free memory, and on CPU a fixed number.
     `threads` are torch's, for the whole process; with more than one, results on CPU are equal to rounding only (docs of PackedModel).
     `max_tokens_per_step` bounds the tokens, and so the memory, of one packed pass.
     """
     args = dict(engine_args or {})
+    slots = SLOTS_ON_CPU if num_slots == "auto" else num_slots
     if engine == "fake":
-        return _call(FakeAdaptEngine, engine, num_slots=num_slots, **args)
+        return _call(FakeAdaptEngine, engine, num_slots=slots, **args)
     if engine != "batched":
         raise ConfigError(f"expected a trainer's engine to be one of {', '.join(ADAPT_ENGINES)}, got {engine!r}")
     from seal_runtime.engines.adapt import BatchedAdaptEngine
@@ -41,8 +46,13 @@ def make_adapt_engine(
 
     _use_threads(threads)
     loaded = load_model(model, dtype, device, revision)
+    if num_slots == "auto" and loaded.device.type == "cuda":
+        from seal_runtime.engines.device_capacity import capacity_on_device
+
+        capacity = capacity_on_device(loaded, lora, max_tokens_per_step)
+        slots, max_tokens_per_step = capacity.num_slots, capacity.max_tokens_per_step
     return _call(
-        lambda **kwargs: BatchedAdaptEngine(loaded, **kwargs), engine, num_slots=num_slots, max_tokens_per_step=max_tokens_per_step, **args
+        lambda **kwargs: BatchedAdaptEngine(loaded, **kwargs), engine, num_slots=slots, max_tokens_per_step=max_tokens_per_step, **args
     )
 
 

@@ -33,8 +33,9 @@ class LoraFactors:
 class Group:
     """One job's rows. `lengths` are those of its sequences; `factors` maps the index of a linear layer to the group's factors.
 
-    With `accumulate` the gradients are added to what is there, else they replace it. In the decode phase each row is the newest token
-    of one cached sequence, and `lengths` is not used.
+    The last `num_pads` rows of each sequence are padding that carries loss (none where it is left out); their positions lie further on
+    than their rows. With `accumulate` the gradients are added to what is there, else they replace it. In the decode phase each row is
+    the newest token of one cached sequence, and `lengths` is not used.
     """
 
     ids_T: torch.Tensor
@@ -42,4 +43,5 @@ class Group:
     lengths: Sequence[int]
     factors: Mapping[int, LoraFactors] = field(default_factory=dict)
     accumulate: bool = False
+    num_pads: Sequence[int] = ()
     cache: KeyValueCache | None = None

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from transformers import AttentionInterface
 
+from seal_runtime.engines.attention_masks import hidden_pairs
 from seal_runtime.engines.grouped_linear import ALIGNMENT_BYTES
 from seal_runtime.engines.key_value_cache import KeyValueCache
 from seal_runtime.engines.packed_batch import BatchContext, PackedBatch
@@ -65,10 +66,10 @@ class _SequenceAttention(torch.autograd.Function):  # type: ignore[misc]
         out_1HTD = _new_like(query)
         saved = []
         start = 0
-        for length in batch.lengths:
+        for length, num_pads in zip(batch.lengths, batch.num_pads, strict=True):
             end = start + length
             q, k, v = _slice(query, start, end), _slice(key, start, end, repeats), _slice(value, start, end, repeats)
-            mask = _window_mask(query, length, window)
+            mask = _additive_mask(query, length, num_pads, window)
             out, logsumexp = _flash(q, k, v, 0.0, mask is None, attn_mask=mask, scale=scale)
             out_1HTD[:, :, start:end] = out
             saved.append((q, k, v, out, logsumexp, mask))
@@ -112,12 +113,11 @@ def _slice(tensor_1HTD: torch.Tensor, start: int, end: int, repeats: int = 1) ->
     return part.clone(memory_format=torch.contiguous_format)
 
 
-def _window_mask(like: torch.Tensor, length: int, window: int | None) -> torch.Tensor | None:
-    if window is None or length <= window:
+def _additive_mask(like: torch.Tensor, length: int, num_pads: int, window: int | None) -> torch.Tensor | None:
+    hidden_LL = hidden_pairs(length, num_pads, window, like.device)
+    if hidden_LL is None:
         return None
-    distance_LL = torch.arange(length)[:, None] - torch.arange(length)
-    mask_LL = torch.zeros(length, length, dtype=like.dtype)
-    return mask_LL.masked_fill_((distance_LL < 0) | (distance_LL >= window), float("-inf"))[None, None]
+    return torch.zeros(length, length, dtype=like.dtype).masked_fill_(hidden_LL, float("-inf"))[None, None]
 
 
 def _store_prompts(batch: PackedBatch, layer: int, key: torch.Tensor, value: torch.Tensor) -> None:

@@ -42,6 +42,7 @@ class PackedBatch:
         if stacked is not None:
             stacked.place(sizes, self.num_rows)
         self.lengths = [length for group in groups for length in group.lengths]
+        self.num_pads = [pads for group in groups for pads in group.num_pads or [0] * len(group.lengths)]
 
 
 class BatchContext:

@@ -5,7 +5,6 @@ code. Invariant: on CPU, with one thread, a group's hidden states and gradients 
 """
 
 # T rows of the pass, D width of the hidden state, V vocabulary
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -15,6 +14,7 @@ from transformers.pytorch_utils import Conv1D
 
 from seal_runtime.engines.grouped_linear import GroupedLinear
 from seal_runtime.engines.lora_group import Group
+from seal_runtime.engines.lora_targets import names_layer, resolve_targets
 from seal_runtime.engines.model_loading import LoadedModel
 from seal_runtime.engines.packed_attention import IMPLEMENTATION, register
 from seal_runtime.engines.packed_batch import BatchContext, PackedBatch, Phase
@@ -24,8 +24,6 @@ from seal_runtime.errors import AdaptError, ConfigError
 
 ProductMode = Literal["grouped", "packed"]
 
-_DEFAULT_TARGETS = {"gpt2": ("c_attn",)}
-_USUAL_TARGETS = ("q_proj", "v_proj")
 _PROBE_LENGTH = 12
 _BATCH_DEPENDENT_ROPE = ("dynamic", "longrope")
 
@@ -59,16 +57,14 @@ class PackedModel:
         """
         patterns = self.resolve_targets(targets)
         for target in patterns:
-            if not any(_names(target, layer.name) for layer in self.layers):
+            if not any(names_layer(target, layer.name) for layer in self.layers):
                 known = ", ".join(sorted({layer.name.rpartition(".")[2] for layer in self.layers}))
                 raise AdaptError(f"LoRA target {target!r} names no linear layer of {self.loaded.name!r}: expected some of {known}")
-        return [layer for layer in self.layers if any(_names(target, layer.name) for target in patterns)]
+        return [layer for layer in self.layers if any(names_layer(target, layer.name) for target in patterns)]
 
     def resolve_targets(self, targets: Sequence[str]) -> tuple[str, ...]:
         """Return the targets by name, sorted: PEFT's default of the family for none, all of them for `all-linear`."""
-        if tuple(targets) == ("all-linear",):
-            return tuple(sorted({layer.name.rpartition(".")[2] for layer in self.layers}))
-        return tuple(sorted(set(targets) or set(_DEFAULT_TARGETS.get(self.loaded.model_type, _USUAL_TARGETS))))
+        return resolve_targets(self.loaded.model_type, targets, (layer.name for layer in self.layers))
 
     def fold(self, adapters: tuple[Path, ...]) -> None:
         """Make the weights base + these adapters, oldest first. Raises StoreError or ReceiptError and then changes nothing."""
@@ -126,8 +122,3 @@ class PackedModel:
                 f"model {self.loaded.name!r} of type {self.loaded.model_type} computes other logits when packed "
                 f"(relative error {error:.2g}, limit {limit}): expected a decoder like GPT-2, Llama, Mistral or Qwen2"
             )
-
-
-def _names(target: str, module_name: str) -> bool:
-    """Say whether PEFT's target pattern names the module."""
-    return re.fullmatch(rf"(.*\.)?{re.escape(target)}", module_name) is not None

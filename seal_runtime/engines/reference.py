@@ -39,20 +39,24 @@ class ReferenceOutput:
 def train_reference(loaded: LoadedModel, request: AdaptRequest, pad_to_max_length: bool = False) -> ReferenceOutput:
     """Train one adapter on a model that no engine has hooked, and leave the model as it was.
 
-    `pad_to_max_length` pads every sequence with end-of-sequence tokens that stay in the loss, as the published code does. Raises
-    AdaptError for what the Trainer has no word for: a policy, weighted sequences.
+    `pad_to_max_length` is `pad_loss: full` whatever the request says: every sequence is padded with end-of-sequence tokens that stay in
+    the loss and that the attention mask hides, as the published code does. Raises AdaptError for what the Trainer has no word for: a
+    policy, weighted sequences, sampled padding.
     """
+    pad_loss = "full" if pad_to_max_length else request.optim.pad_loss
     if request.policy.adapters or any(sequence.weight != 1.0 for sequence in request.sequences):
         raise AdaptError("the reference trains on the base model with weight 1 for every sequence only")
+    if pad_loss.startswith("sampled"):
+        raise AdaptError("the reference has no sampled padding: expected trainer.pad_loss none, eos or full")
     transformers_logging.disable_progress_bar()
-    encoded = encode_sequences(loaded, request.sequences, request.optim.max_length).sequences
+    encoded = encode_sequences(loaded, request.sequences, request.optim.max_length, pad_loss).sequences
     num_steps = count_steps(request.optim, len(encoded))
     order = data_order(request.optim, len(encoded), request.seed)
     batches = [next(order) for _ in range(num_steps)]
     peft_model = get_peft_model(loaded.model, _lora_config(request))
     _initialise(peft_model, request.seed)
     initial = _factors(peft_model)
-    rows = [_features(sequence, loaded, request.optim.max_length if pad_to_max_length else 0) for sequence in encoded]
+    rows = [_features(sequence, loaded.eos_token_id) for sequence in encoded]
     with tempfile.TemporaryDirectory() as folder:
         trainer = _OrderedTrainer(model=peft_model, args=_arguments(request, num_steps, folder, loaded), train_dataset=rows)
         trainer.seal_batches, trainer.seal_pad = batches, loaded.eos_token_id
@@ -84,12 +88,16 @@ class _OrderedTrainer(Trainer):  # type: ignore[misc]
         return {key: torch.tensor([row[key] + [value] * (longest - len(row[key])) for row in rows]) for key, value in fill.items()}
 
 
-def _features(sequence: EncodedSequence, loaded: LoadedModel, padded_length: int) -> dict[str, list[int]]:
-    ids = sequence.ids_L.tolist()
-    masked = sequence.first_loss_position + 1
-    padding = [loaded.eos_token_id] * max(0, padded_length - len(ids))
-    ids = ids + padding
-    return {"input_ids": ids, "labels": [_IGNORED] * masked + ids[masked:], "attention_mask": [1] * len(ids)}
+def _features(sequence: EncodedSequence, end_token_id: int) -> dict[str, list[int]]:
+    ids, first = sequence.ids_L.tolist(), sequence.first_loss_position
+    num_padding = first + 1 + sequence.num_loss_tokens - len(ids)
+    padding = [end_token_id] * num_padding
+    labels = [*ids, *padding]
+    return {
+        "input_ids": labels,
+        "labels": [_IGNORED] * (first + 1) + labels[first + 1 :],
+        "attention_mask": [1] * len(ids) + [0] * num_padding,
+    }
 
 
 def _lora_config(request: AdaptRequest) -> Any:

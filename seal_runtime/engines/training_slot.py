@@ -7,7 +7,7 @@ Initialisation is PEFT's: A uniform in +-1/sqrt(inputs) (Kaiming with a = sqrt(5
 a generator seeded by the job; B zero.
 """
 
-# P numbers of one adapter, R rank, I inputs, O outputs of a layer
+# P numbers of one adapter (or pads of one sequence), R rank, I inputs, O outputs of a layer
 import math
 from collections.abc import Sequence
 
@@ -47,6 +47,7 @@ class TrainingSlot:
         self._layers = layers
         self._targets = targets
         self._batches = data_order(request.optim, len(encoded.sequences), request.seed)
+        self._padding = torch.Generator().manual_seed(derive_seed(request.seed, "padding"))
         self._losses: list[float] = []
         rank = request.lora.rank
         size = sum(_aligned(rank * layer.in_features) + _aligned(rank * layer.out_features) for layer in layers)
@@ -66,10 +67,10 @@ class TrainingSlot:
     def next_micro_batches(self, max_tokens: int) -> list[tuple[Group, LossTargets]]:
         """Return the sequences of the next optimizer step, split where they exceed `max_tokens`; together they make one loss."""
         sequences = [self._encoded.sequences[index] for index in next(self._batches)]
-        num_loss_tokens = sum(len(sequence.targets_N) for sequence in sequences)
+        num_loss_tokens = sum(sequence.num_loss_tokens for sequence in sequences)
         parts: list[list[EncodedSequence]] = [[]]
         for sequence in sequences:
-            if parts[-1] and sum(len(other.ids_L) for other in parts[-1]) + len(sequence.ids_L) > max_tokens:
+            if parts[-1] and sum(other.num_rows for other in parts[-1]) + sequence.num_rows > max_tokens:
                 parts.append([])
             parts[-1].append(sequence)
         return [self._micro_batch(part, num_loss_tokens, accumulate=position > 0) for position, part in enumerate(parts)]
@@ -146,21 +147,39 @@ class TrainingSlot:
             self.factors[layer.index].weight_a_RI.copy_(weight_RI)
 
     def _micro_batch(self, part: Sequence[EncodedSequence], num_loss_tokens: int, accumulate: bool) -> tuple[Group, LossTargets]:
-        lengths = [len(sequence.ids_L) for sequence in part]
-        rows, shares, start = [], [], 0
-        for sequence, length in zip(part, lengths, strict=True):
-            rows.append(torch.arange(start + sequence.first_loss_position, start + length - 1))
-            shares.append(torch.full((len(sequence.targets_N),), sequence.weight / num_loss_tokens))
-            start += length
+        ids, positions, rows, targets, shares, start = [], [], [], [], [], 0
+        for sequence in part:
+            length, num_targets, first = len(sequence.ids_L), len(sequence.targets_N), sequence.first_loss_position
+            share = sequence.weight / num_loss_tokens
+            ids.append(sequence.ids_L)
+            positions.append(torch.arange(length))
+            rows.append(torch.arange(start + first, start + first + num_targets))
+            targets.append(sequence.targets_N)
+            shares.append(torch.full((num_targets,), share))
+            if sequence.num_pads:
+                end_ids_P = torch.full((sequence.num_pads,), self._encoded.end_token_id)
+                ids.append(end_ids_P)
+                positions.append(self._draw_padding(sequence))
+                rows.append(torch.arange(start + length, start + sequence.num_rows))
+                targets.append(end_ids_P)
+                shares.append(torch.full((sequence.num_pads,), share * len(sequence.pad_positions) / sequence.num_pads))
+            start += sequence.num_rows
         group = Group(
-            ids_T=torch.cat([sequence.ids_L for sequence in part]),
-            positions_T=torch.cat([torch.arange(length) for length in lengths]),
-            lengths=lengths,
+            ids_T=torch.cat(ids),
+            positions_T=torch.cat(positions),
+            lengths=[sequence.num_rows for sequence in part],
+            num_pads=[sequence.num_pads for sequence in part],
             factors=self.factors,
             accumulate=accumulate,
         )
-        targets_N = torch.cat([sequence.targets_N for sequence in part])
-        return group, LossTargets(rows_N=torch.cat(rows), targets_N=targets_N, shares_N=torch.cat(shares))
+        return group, LossTargets(rows_N=torch.cat(rows), targets_N=torch.cat(targets), shares_N=torch.cat(shares))
+
+    def _draw_padding(self, sequence: EncodedSequence) -> torch.Tensor:
+        """Return the positions of padding that carry loss in this step, in their order."""
+        if sequence.num_pads == len(sequence.pad_positions):
+            return torch.tensor(sequence.pad_positions)
+        drawn_P = torch.randperm(len(sequence.pad_positions), generator=self._padding)[: sequence.num_pads]
+        return drawn_P.sort().values + sequence.pad_positions.start
 
 
 def _aligned(size: int) -> int:

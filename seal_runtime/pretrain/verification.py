@@ -5,6 +5,7 @@ Nothing of the training code takes part, so this also checks that the folder hol
 
 # B rows, T tokens
 
+import copy
 import math
 import random
 from collections import Counter
@@ -52,21 +53,31 @@ def verify(folder: Path, seed: int, size: VerificationSize = FULL) -> Verificati
     torch.manual_seed(seed)
     rng = random.Random("verification")
     open_book = [open_book_document(rng) for _ in range(size.num_open_book)]
-    subject = _Subject(folder)
+    subject = _Subject.load(folder)
     return Verification(
         known_accuracy=subject.accuracy([(item.prompt, item.completion) for item in known_documents(size.num_known_entities)]),
         open_book_accuracy=subject.accuracy([(item.prompt, item.completion) for item in open_book]),
         sampled_styles=_sampled_styles(subject, size),
-        after_edit=_after_edit(folder, subject, size.num_adapted_passages),
+        after_edit=_after_edit(subject, size.num_adapted_passages),
     )
 
 
 class _Subject:
-    """A loaded model with its tokenizer."""
+    """A model with its tokenizer. Both are Any: their libraries have no types that mypy could check."""
 
-    def __init__(self, folder: Path) -> None:
-        self.tokenizer: Any = AutoTokenizer.from_pretrained(str(folder), padding_side="left")
-        self.model: Any = AutoModelForCausalLM.from_pretrained(str(folder), dtype=torch.float32).eval()
+    def __init__(self, model: Any, tokenizer: Any) -> None:
+        self.model = model
+        self.tokenizer = tokenizer
+
+    @classmethod
+    def load(cls, folder: Path) -> "_Subject":
+        """Load a folder in float32."""
+        model = AutoModelForCausalLM.from_pretrained(str(folder), dtype=torch.float32)
+        return cls(model.eval(), AutoTokenizer.from_pretrained(str(folder), padding_side="left"))
+
+    def with_fresh_adapter(self) -> "_Subject":
+        """Copy the model and put an untrained adapter on the copy."""
+        return _Subject(get_peft_model(copy.deepcopy(self.model), _LORA), self.tokenizer)
 
     def generate(self, prompts: Sequence[str], max_new_tokens: int, *, sample: bool) -> list[str]:
         """Complete each prompt, greedily or at temperature 1 and top-p 0.95."""
@@ -102,7 +113,7 @@ def _sampled_styles(subject: _Subject, size: VerificationSize) -> dict[str, floa
     return {style: count / counts.total() for style, count in counts.items()}
 
 
-def _after_edit(folder: Path, subject: _Subject, num_passages: int) -> dict[str, Score]:
+def _after_edit(subject: _Subject, num_passages: int) -> dict[str, Score]:
     task = FictionalWorldTask()
     passages = list(zip(entities("validation"), task.instances("validation"), strict=True))[:num_passages]
     scores = {"no update": _score([subject.exam(instance.questions) for _, instance in passages])}
@@ -112,16 +123,15 @@ def _after_edit(folder: Path, subject: _Subject, num_passages: int) -> dict[str,
         for entity, instance in passages:
             rng = seeded_random("verify", style or "", entity.name)
             edit = documents.self_edit(entity, instance.context, style, rng) if style else ""
-            shares.append(_adapted_accuracy(folder, task.training_sequences(instance, edit), instance))
+            shares.append(_adapted_accuracy(subject, task.training_sequences(instance, edit), instance))
         scores[style or "passage only"] = _score(shares)
     return scores
 
 
-def _adapted_accuracy(folder: Path, sequences: Sequence[TrainingSequence], instance: Instance) -> float:
+def _adapted_accuracy(base: _Subject, sequences: Sequence[TrainingSequence], instance: Instance) -> float:
     """Train a fresh adapter on the sequences, batch 1, and examine it."""
     torch.manual_seed(0)
-    subject = _Subject(folder)
-    subject.model = get_peft_model(subject.model, _LORA)
+    subject = base.with_fresh_adapter()
     parameters = [parameter for parameter in subject.model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=_LEARNING_RATE, weight_decay=0.0)
     num_steps = _EPOCHS * len(sequences)

@@ -41,6 +41,7 @@ def adapt_request(tmp_path: Path) -> Callable[..., AdaptRequest]:
             "max_grad_norm": 1.0,
             "max_length": 256,
             "num_steps": 0,
+            "pad_loss": "eos",
         } | changes.pop("optim", {})
         fields = {"request_id": f"job-{seed}", "policy": Policy(version=0, adapters=()), "sequences": sequences, "seed": seed}
         fields |= {"output_dir": tmp_path / f"adapter-{seed}"} | changes

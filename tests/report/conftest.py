@@ -213,6 +213,7 @@ def _optim() -> OptimSpec:
         max_grad_norm=1.0,
         max_length=64,
         num_steps=0,
+        pad_loss="none",
     )
 
 
