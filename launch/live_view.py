@@ -1,5 +1,6 @@
 """Show a run while it goes on: a picture that refreshes itself in a terminal, a plain line now and then elsewhere."""
 
+import re
 import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
@@ -15,6 +16,7 @@ from protocol.messages import RunStatus
 LINE_EVERY_SECONDS = 5.0
 MAX_WIDTH = 100
 WAITING = "waiting for the controller"
+_NUMBER = re.compile(r"\d+")
 
 
 class LiveView:
@@ -29,7 +31,7 @@ class LiveView:
             self._live = Live(console=console, auto_refresh=False, transient=True)
         self._line_due = 0.0
         self._last_line = ""
-        self._told: list[str] = []
+        self._told: set[str] = set()
         self._last_status: RunStatus | None = None
 
     def __enter__(self) -> Self:
@@ -55,8 +57,8 @@ class LiveView:
         self._last_status = status or self._last_status
         if self._live is not None:
             self._live.update(self._picture(status, problems), refresh=True)
-        elif self._clock() >= self._line_due or list(problems) != self._told:
-            self._tell(problems)
+        elif self._clock() >= self._line_due or any(_kind(problem) not in self._told for problem in problems):
+            self._tell([*(status.problems if status is not None else ()), *problems])
             self._line_due = self._clock() + LINE_EVERY_SECONDS
             line = status_line(status) if status is not None else WAITING
             if line != self._last_line:
@@ -65,9 +67,9 @@ class LiveView:
 
     def _tell(self, problems: Sequence[str]) -> None:
         for problem in problems:
-            if problem not in self._told:
+            if _kind(problem) not in self._told:
                 self._console.print(Text(f"! {problem}"), soft_wrap=True)
-        self._told = list(problems)
+                self._told.add(_kind(problem))
 
     def _picture(self, status: RunStatus | None, problems: Sequence[str] = ()) -> RenderableType:
         shown = status or self._last_status
@@ -80,3 +82,8 @@ class LiveView:
 
     def _width(self) -> int:
         return min(MAX_WIDTH, self._console.width)
+
+
+def _kind(problem: str) -> str:
+    """Return what makes a problem the same one: its text without its counts, which go on growing."""
+    return _NUMBER.sub("#", problem)

@@ -37,6 +37,16 @@ def test_a_problem_is_told_at_once_and_once() -> None:
     assert text.getvalue().count("! trainer-0 died") == 1
 
 
+def test_a_problem_of_the_run_is_told_once_however_its_count_grows() -> None:
+    text, seconds = io.StringIO(), [0.0]
+    with LiveView(Console(file=text, width=200), live=False, hints=(), clock=lambda: seconds[0]) as view:
+        for count in (1, 2, 3):
+            seconds[0] += 10.0
+            view.update(replace(status("running", seconds[0]), problems=(f"{count} prompt(s) were cut",)))
+    assert text.getvalue().count("! 1 prompt(s) were cut") == 1
+    assert "2 prompt(s)" not in text.getvalue()
+
+
 def test_a_terminal_gets_the_picture_and_keeps_the_last_one() -> None:
     console, text = terminal()
     with LiveView(console, live=True, hints=("follow logs: here",)) as view:
