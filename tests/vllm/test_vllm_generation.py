@@ -1,0 +1,148 @@
+"""vLLM answers as the transformers engine does, for many adapters and policies, and samples from the same distribution."""
+
+import math
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+
+from protocol.jobs import SamplingSpec
+from seal_runtime.engines.adapter_files import read_adapter, write_adapter
+from seal_runtime.engines.base import AnswerRequest, Policy, RequestFailed, SampleRequest
+from seal_runtime.engines.factory import make_generation_engine
+from seal_runtime.errors import ConfigError, GenerateError, StoreError
+from seal_runtime.store.adapters import adapter_sha256
+
+BASE = Policy(version=0, adapters=())
+
+
+def _ask(name, instance, adapter=None, policy=BASE, limit=8):
+    prompts = tuple(question.prompt for question in instance.questions)
+    return AnswerRequest(request_id=name, policy=policy, adapter=adapter, prompts=prompts, max_new_tokens=limit)
+
+
+def _sample(name, instance, seeds, policy=BASE, temperature=1.0):
+    sampling = SamplingSpec(temperature=temperature, top_p=0.95, max_new_tokens=20)
+    return SampleRequest(request_id=name, policy=policy, prompt=instance.prompt, sampling=sampling, seeds=tuple(seeds))
+
+
+def _share_equal(left, right):
+    pairs = [pair for name in right for pair in zip(left[name].answers, right[name].answers, strict=True)]
+    return sum(ours == theirs for ours, theirs in pairs) / len(pairs)
+
+
+def test_greedy_answers_of_many_adapters_and_plain_rows_in_one_batch_equal_transformers(
+    vllm_engine, transformers_engine, instances, adapters, drain
+):
+    """More adapters than slots, and rows of the policy alone among them, which vLLM on CPU would give the last slot's adapter."""
+    requests = [_ask(f"adapted-{index}", instance, adapters[index]) for index, instance in enumerate(instances)]
+    requests += [_ask(f"plain-{index}", instance) for index, instance in enumerate(instances[:5])]
+    ours, theirs = drain(vllm_engine, requests), drain(transformers_engine, requests)
+    assert _share_equal(ours, theirs) >= 0.99
+    for index, adapter in enumerate(adapters):
+        assert ours[f"adapted-{index}"].adapter_sha256 == adapter_sha256(adapter)
+        assert ours[f"adapted-{index}"].probe_delta > 0.1
+    assert (ours["plain-0"].adapter_sha256, ours["plain-0"].probe_delta) == ("", 0.0)
+
+
+def test_policies_switch_without_restart_while_older_requests_finish_and_back_again(
+    vllm_engine, transformers_engine, instances, adapters, drain
+):
+    first, second = Policy(version=1, adapters=(adapters[0],)), Policy(version=2, adapters=(adapters[0], adapters[1]))
+    requests = [
+        _ask(f"v{policy.version}-{index}", instances[index], adapter, policy)
+        for policy in (second, BASE, first)
+        for index, adapter in ((2, adapters[2]), (3, adapters[3]), (0, None))
+    ]
+    ours, theirs = drain(vllm_engine, requests), drain(transformers_engine, requests)
+    assert _share_equal(ours, theirs) >= 0.97
+    again = drain(vllm_engine, [_ask("again", instances[0])])["again"]
+    assert again.answers == ours["v0-0"].answers
+
+
+def test_samples_are_named_by_their_seeds_and_carry_the_log_probabilities_of_the_policy(
+    vllm_engine, transformers_engine, instances, adapters, drain
+):
+    policy = Policy(version=1, adapters=(adapters[4],))
+    requests = [_sample("base", instances[0], (5, 6, 7)), _sample("policy", instances[0], (5, 6), policy)]
+    results = drain(vllm_engine, requests)
+    alone = drain(vllm_engine, [_sample("alone", instances[0], (6,))])["alone"]
+    assert alone.edits[0].text == results["base"].edits[1].text
+    assert len({edit.text for edit in results["base"].edits}) == 3
+    greedy = [_sample("greedy", instances[0], (1,), policy, temperature=0.0)]
+    ours, theirs = (drain(engine, greedy)["greedy"] for engine in (vllm_engine, transformers_engine))
+    assert (ours.edits[0].text, ours.edits[0].finish_reason) == (theirs.edits[0].text, theirs.edits[0].finish_reason)
+    assert ours.edits[0].token_ids == theirs.edits[0].token_ids
+    assert ours.prompt_tokens == theirs.prompt_tokens
+    for mine, other in zip(ours.edits[0].logprobs, theirs.edits[0].logprobs, strict=True):
+        assert math.isclose(mine, other, abs_tol=1e-3)
+
+
+def test_long_prompts_are_cut_and_counted_as_transformers_does(vllm_engine, transformers_engine, instances, drain):
+    request = replace(_sample("long", instances[0], (1,), temperature=0.0), prompt=instances[0].prompt * 12)
+    ours, theirs = (drain(engine, [request])["long"] for engine in (vllm_engine, transformers_engine))
+    assert ours.prompt_truncated == theirs.prompt_truncated > 0
+    assert ours.edits[0].token_ids == theirs.edits[0].token_ids
+
+
+def test_bad_requests_fail_alone_and_cancelled_ones_vanish(vllm_engine, instances, adapters, tmp_path, drain):
+    vllm_engine.submit(_ask("cancelled", instances[1], adapters[1]))
+    vllm_engine.step()
+    vllm_engine.cancel("cancelled")
+    wide = read_adapter(adapters[0])
+    factors = {name: (a_RI.repeat(2, 1), b_OR.repeat(1, 2)) for name, (a_RI, b_OR) in wide.factors.items()}
+    write_adapter(tmp_path / "wide", replace(wide, rank=32, factors=factors))
+    bad = [
+        _ask("missing", instances[0], tmp_path / "missing"),
+        _ask("wide", instances[0], tmp_path / "wide"),
+        _sample("seedless", instances[0], ()),
+        _ask("no-policy", instances[0], policy=Policy(version=1, adapters=(tmp_path / "missing",))),
+    ]
+    results = drain(vllm_engine, [*bad, _ask("good", instances[0], adapters[0])])
+    assert set(results) == {"missing", "wide", "seedless", "no-policy", "good"}
+    assert [type(results[name].error) for name in ("missing", "wide", "seedless", "no-policy")] == [
+        StoreError,
+        GenerateError,
+        GenerateError,
+        StoreError,
+    ]
+    assert "max_lora_rank to 32" in str(results["wide"].error)
+    assert not isinstance(results["good"], RequestFailed)
+
+
+def test_memory_and_loaded_adapters_stay_flat_over_hundreds(vllm_engine, instances, adapters, tmp_path, drain):
+    source = read_adapter(adapters[0])
+    prompts = (instances[0].questions[0].prompt,)
+
+    def measure(numbers):
+        requests = []
+        for number in numbers:
+            folder = tmp_path / str(number)
+            write_adapter(folder, replace(source, alpha=source.alpha + number / 100))
+            requests.append(AnswerRequest(request_id=str(number), policy=BASE, adapter=folder, prompts=prompts, max_new_tokens=1))
+        results = drain(vllm_engine, requests)
+        assert not [result for result in results.values() if isinstance(result, RequestFailed)]
+
+    measure(range(100))
+    before = _resident_bytes()
+    measure(range(100, 300))
+    assert _resident_bytes() - before < 40 << 20
+    assert len(vllm_engine._adapters._held) <= 5
+
+
+def _resident_bytes():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def test_nothing_can_outlive_the_process_because_it_has_no_children(vllm_engine, instances, drain):
+    drain(vllm_engine, [_ask("childless", instances[0])])
+    assert psutil.Process().children(recursive=True) == []
+
+
+def test_arguments_that_vllm_refuses_say_what_to_do():
+    with pytest.raises(ConfigError, match="no_such_argument"):
+        make_generation_engine("vllm", model="builtin:seal-tiny", engine_args={"no_such_argument": 1})
+    with pytest.raises(ConfigError, match="set engine: transformers"):
+        make_generation_engine("vllm", model="random:tiny-llama")
