@@ -8,7 +8,7 @@ from seal_runtime.engines.training_sequences import encode_prompt, encode_sequen
 def test_a_long_prompt_loses_its_beginning_and_the_completion_is_kept_whole() -> None:
     loaded = load_model("random:tiny-llama")
     prompt, completion = "abcdefghij" * 20, "learn me"
-    encoded = encode_sequences(loaded, (TrainingSequence(prompt=prompt, completion=completion, weight=1.0),), max_length=40)
+    encoded = encode_sequences(loaded, (TrainingSequence(prompt=prompt, completion=completion, weight=1.0),), max_length=40, pad_loss="eos")
     (sequence,) = encoded.sequences
     completion_ids = [*loaded.tokenizer(completion, add_special_tokens=False).input_ids, loaded.eos_token_id]
     assert encoded.num_truncated == 1
@@ -19,6 +19,6 @@ def test_a_long_prompt_loses_its_beginning_and_the_completion_is_kept_whole() ->
 def test_a_completion_that_is_too_long_leaves_a_quarter_for_its_prompt_and_loses_its_end() -> None:
     loaded = load_model("random:tiny-llama")
     sequence = TrainingSequence(prompt="abcdefghij" * 20, completion="xyz" * 50, weight=1.0)
-    encoded = encode_sequences(loaded, (sequence,), max_length=40)
+    encoded = encode_sequences(loaded, (sequence,), max_length=40, pad_loss="eos")
     assert len(encoded.sequences[0].ids_L) == 40
     assert len(encoded.sequences[0].targets_N) == 30
