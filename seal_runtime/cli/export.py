@@ -83,10 +83,10 @@ def _write_adapter(run: RunDirectory, chain: list[Path], out: Path) -> None:
 
         adapters = [compose_adapters(adapters)]
     write_adapter(out, adapters[0])
-    model = load_resolved(run.topology).model.path
-    if not model.startswith(PRIVATE_MODELS):
+    model = load_resolved(run.topology).model
+    if not model.path.startswith(PRIVATE_MODELS):
         config = out / CONFIG_FILE
-        named = json.loads(config.read_bytes()) | {"base_model_name_or_path": model}
+        named = json.loads(config.read_bytes()) | {"base_model_name_or_path": model.path, "revision": model.revision}
         config.write_text(json.dumps(named, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
@@ -95,4 +95,4 @@ def _write_merged(run: RunDirectory, chain: list[Path], out: Path) -> None:
     from seal_runtime.engines.adapter_merging import merge_model
 
     model = load_resolved(run.topology).model
-    merge_model(model.path, chain, out, dtype="float32" if model.dtype == "auto" else model.dtype)
+    merge_model(model.path, chain, out, dtype="float32" if model.dtype == "auto" else model.dtype, revision=model.revision)

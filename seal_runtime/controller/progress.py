@@ -19,7 +19,6 @@ class EditProgress:
 
     edit_index: int
     generated: GeneratedEdit | None = None
-    is_unparsed: bool = False
     is_settled: bool = False
     scores: dict[int, float] = field(default_factory=dict)
     num_lost: int = 0
@@ -84,7 +83,6 @@ class StudyProgress:
 
     def mark_unparsed(self, edit: EditProgress) -> None:
         """Give a self-edit that cannot be used the lowest reward."""
-        edit.is_unparsed = True
         self.num_unparsed += 1
         edit.scores = dict.fromkeys(range(self.study.replicates), 0.0)
         self._settle_when_complete(edit)

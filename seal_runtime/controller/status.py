@@ -28,7 +28,6 @@ class Estimate:
     """Estimates the time left from the work done since this controller began."""
 
     def __init__(self, plan: Plan) -> None:
-        self._plan = plan
         self._total = sum(study.num_items * study_weight(study) for study in plan.studies)
         self._began_at: float | None = None
         self._done_at_start = 0.0

@@ -35,20 +35,9 @@ def compose_adapters(adapters: Sequence[LoraAdapter]) -> LoraAdapter:
     return LoraAdapter(rank=rank, alpha=float(rank), targets=targets, is_transposed=any(a.is_transposed for a in adapters), factors=factors)
 
 
-def pad_rank(adapter: LoraAdapter, multiple: int) -> LoraAdapter:
-    """Return the same adapter with zeros up to the next multiple of `multiple` in rank; the scale stays."""
-    extra = -adapter.rank % multiple
-    if extra == 0:
-        return adapter
-    pad = torch.nn.functional.pad
-    factors = {name: (pad(a_RI, (0, 0, 0, extra)), pad(b_OR, (0, extra))) for name, (a_RI, b_OR) in adapter.factors.items()}
-    rank = adapter.rank + extra
-    return LoraAdapter(rank=rank, alpha=adapter.scale * rank, targets=adapter.targets, is_transposed=adapter.is_transposed, factors=factors)
-
-
-def merge_model(model: str, chain: Sequence[Path], folder: Path, dtype: str = "float32") -> None:
+def merge_model(model: str, chain: Sequence[Path], folder: Path, dtype: str = "float32", revision: str | None = None) -> None:
     """Write base + chain as a Hugging Face model with its tokenizer. Raises ConfigError, StoreError or ReceiptError."""
-    loaded = load_model(model, dtype)
+    loaded = load_model(model, dtype, revision=revision)
     adapters = [read_adapter(path) for path in chain]
     modules = dict(loaded.model.named_modules())
     shapes = {}

@@ -11,7 +11,7 @@ from seal_runtime.engines.base import AnswerOutput, AnswerRequest, SampleOutput,
 from seal_runtime.engines.key_value_cache import KeyValueCache
 from seal_runtime.engines.lora_group import Group, LoraFactors
 from seal_runtime.engines.model_loading import LoadedModel
-from seal_runtime.engines.training_sequences import encode_prompt
+from seal_runtime.engines.prompt_fitting import fit_prompts
 
 _NOISE_BLOCK = 256
 
@@ -64,12 +64,8 @@ class GenerationJob:
         is_sample = isinstance(request, SampleRequest)
         asked = request.sampling.max_new_tokens if isinstance(request, SampleRequest) else request.max_new_tokens
         prompts = (request.prompt,) if isinstance(request, SampleRequest) else request.prompts
-        whole = [encode_prompt(loaded, prompt) or [loaded.eos_token_id] for prompt in prompts]
-        longest = max(map(len, whole))
-        self.max_new_tokens = min(asked, max(loaded.context_length - longest, loaded.context_length // 2))
-        room = loaded.context_length - self.max_new_tokens
-        self.prompts = [ids[-room:] for ids in whole]
-        self.num_truncated = sum(len(ids) - len(cut) for ids, cut in zip(whole, self.prompts, strict=True))
+        fitted = fit_prompts(loaded, prompts, asked)
+        self.prompts, self.max_new_tokens, self.num_truncated = fitted.prompts, fitted.max_new_tokens, fitted.num_truncated
         if isinstance(request, SampleRequest):
             generators = [torch.Generator().manual_seed(seed) for seed in request.seeds]
             self.rows = [Row(len(self.prompts[0]), generator) for generator in generators]

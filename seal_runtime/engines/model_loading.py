@@ -97,7 +97,11 @@ def _describe(name: str, model: Any, tokenizer: Any, device: torch.device) -> Lo
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
     config = model.config
-    stops = {tokenizer.eos_token_id, *_as_ids(config.eos_token_id), *_as_ids(getattr(model.generation_config, "eos_token_id", None))}
+    stops = {
+        tokenizer.eos_token_id,
+        *as_token_ids(config.eos_token_id),
+        *as_token_ids(getattr(model.generation_config, "eos_token_id", None)),
+    }
     stops.discard(None)
     if not stops:
         raise ConfigError(f"model {name!r} names no end-of-sequence token: set eos_token in its tokenizer_config.json")
@@ -116,7 +120,8 @@ def _describe(name: str, model: Any, tokenizer: Any, device: torch.device) -> Lo
     )
 
 
-def _as_ids(value: int | list[int] | None) -> list[int]:
+def as_token_ids(value: int | list[int] | None) -> list[int]:
+    """Return what a configuration says of end tokens (none, one or several) as a list."""
     if value is None:
         return []
     return list(value) if isinstance(value, list) else [value]

@@ -18,10 +18,11 @@ from protocol.errors import SealError
 from protocol.jobs import GeneratedEdit
 from seal_runtime.engines.base import AnswerOutput, AnswerRequest, RequestFailed, SampleOutput, SampleRequest
 from seal_runtime.engines.model_loading import resolve_model_path
+from seal_runtime.engines.prompt_fitting import FittedPrompts, fit_prompts
 from seal_runtime.engines.vllm_adapters import HeldAdapter, VllmAdapters
 from seal_runtime.engines.vllm_options import PROBE_LOGPROBS, EngineArgs, start_engine
 from seal_runtime.engines.vllm_policy import VllmPolicy, base_folder
-from seal_runtime.engines.vllm_prompts import FittedPrompts, decode, fit_prompts, linear_shapes, load_skeleton, newline_tokens
+from seal_runtime.engines.vllm_prompts import decode, linear_shapes, load_skeleton, newline_tokens
 from seal_runtime.engines.vllm_receipts import ROUNDING, first_logprobs, probe_delta
 from seal_runtime.errors import GenerateError, ReceiptError, StoreError
 
