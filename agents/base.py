@@ -18,22 +18,9 @@ from agents.signals import Stopped, stop_signals
 from agents.workbench import Answer, Workbench
 from protocol.channel import AgentChannel
 from protocol.errors import ChannelError, ProtocolError
-from protocol.messages import (
-    AgentState,
-    Assign,
-    BlobAck,
-    BlobChunk,
-    BlobError,
-    Cancel,
-    Drain,
-    JobFailed,
-    Ready,
-    Reject,
-    Shutdown,
-    ToAgent,
-    Welcome,
-)
+from protocol.messages import Assign, BlobAck, BlobChunk, BlobError, Cancel, Drain, JobFailed, Ready, Reject, Shutdown, ToAgent, Welcome
 from protocol.security import ConnectionInfo, read_connection_file
+from protocol.status import AgentState
 from seal_runtime.logging import configure_logging
 
 log = structlog.get_logger()

@@ -9,7 +9,8 @@ from agents.trainer import Trainer
 from agents.worker import Worker
 from protocol.jobs import Role
 from seal_runtime.algorithms.registry import make_algorithm
-from seal_runtime.config.topology import EvaluatorConfig, ProposerConfig, Topology
+from seal_runtime.config.agents import EvaluatorConfig, ProposerConfig
+from seal_runtime.config.topology import Topology
 from seal_runtime.engines.base import AdaptEngine, GenerationEngine
 from seal_runtime.engines.factory import make_adapt_engine, make_generation_engine
 from seal_runtime.store.adapters import AdapterStore

@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.text import Text
 
 from launch.status_panel import render, status_line
-from protocol.messages import RunStatus
+from protocol.status import RunStatus
 
 LINE_EVERY_SECONDS = 5.0
 MAX_WIDTH = 100

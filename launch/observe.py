@@ -5,9 +5,10 @@ import socket
 from pathlib import Path
 
 from protocol.errors import ChannelError, ChannelTimeout, ProtocolError
-from protocol.messages import Done, FromObserver, RunStatus, StatusReply, StatusRequest, StopRequest
+from protocol.messages import Done, FromObserver, StatusReply, StatusRequest, StopRequest
 from protocol.observer import ObserverClient
 from protocol.security import ConnectionInfo, read_connection_file
+from protocol.status import RunStatus
 
 STATUS_TIMEOUT_SECONDS = 1.0
 STOP_TIMEOUT_SECONDS = 3.0

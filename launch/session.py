@@ -13,7 +13,7 @@ from launch.local import EXIT_FAILED, EXIT_STOPPED, Bus, Grace, LocalBackend
 from launch.observe import RunObserver, serves
 from launch.specs import AgentSpec, agent_specs, controller_spec
 from launch.stop_signals import StopSignals
-from protocol.messages import RunStatus
+from protocol.status import RunStatus
 from seal_runtime.config.topology import Topology
 from seal_runtime.errors import LaunchError
 from seal_runtime.store.run_directory import RunDirectory

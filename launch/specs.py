@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Literal
 
 from protocol.jobs import ROLES, Role
-from seal_runtime.config.topology import AgentConfig, Topology
+from seal_runtime.config.agents import AgentConfig
+from seal_runtime.config.topology import Topology
 
 CONTROLLER = "controller"
 

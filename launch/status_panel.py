@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from protocol.jobs import ROLES
-from protocol.messages import AgentStatus, RunStatus, StudyStatus
+from protocol.status import AgentStatus, RunStatus, StudyStatus
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 CURVES = (("reward", "round-"), ("held-out", "heldout-v"))

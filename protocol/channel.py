@@ -16,8 +16,9 @@ from protocol.codec import encode
 from protocol.errors import ChannelError, ChannelTimeout
 from protocol.jobs import Role
 from protocol.link import AgentLink
-from protocol.messages import AgentState, FromAgent, Heartbeat, Register, ToAgent
+from protocol.messages import FromAgent, Heartbeat, Register, ToAgent
 from protocol.security import ConnectionInfo
+from protocol.status import AgentState
 
 CONTROLLER_TIMEOUT_SECONDS = 15.0
 """Default silence of the controller after which the channel registers again."""

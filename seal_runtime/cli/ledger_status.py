@@ -3,7 +3,7 @@
 import time
 from dataclasses import replace
 
-from protocol.messages import RunStatus
+from protocol.status import RunStatus
 from seal_runtime.store.run_directory import RunDirectory
 
 ENDED = ("done", "stopped", "failed")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from protocol.messages import RunStatus
+from protocol.status import RunStatus
 from seal_runtime.cli.runs import RunArgument, find_run, short_path
 from seal_runtime.errors import LaunchError
 from seal_runtime.store.run_directory import RunDirectory

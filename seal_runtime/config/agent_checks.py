@@ -3,9 +3,10 @@
 from collections import defaultdict
 
 from protocol.jobs import ROLES, Role
+from seal_runtime.config.agents import EvaluatorConfig, ProposerConfig
 from seal_runtime.config.findings import Findings
 from seal_runtime.config.machine import gpu_indices, is_installed
-from seal_runtime.config.topology import EvaluatorConfig, ProposerConfig, Topology
+from seal_runtime.config.topology import Topology
 
 VLLM_DEFAULT_MEMORY_SHARE = 0.9
 """vLLM's default of gpu_memory_utilization."""

@@ -11,10 +11,11 @@ from pathlib import Path
 
 from seal_runtime.config.agent_checks import check_agents
 from seal_runtime.config.findings import Findings
+from seal_runtime.config.hyperparameters import LoraConfig
 from seal_runtime.config.model_checks import check_model
 from seal_runtime.config.problems import config_error
 from seal_runtime.config.references import BUILTIN_TASKS, DATA_FILE_SUFFIXES, hub_data_reference, is_data_file, task_class
-from seal_runtime.config.topology import LoraConfig, TaskConfig, Topology
+from seal_runtime.config.topology import TaskConfig, Topology
 from seal_runtime.errors import ConfigError
 
 MIN_HEARTBEATS = 3

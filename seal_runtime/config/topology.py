@@ -6,10 +6,11 @@ Every section is one class; a docstring under each field gives its meaning and u
 
 from typing import Literal
 
-from pydantic import Field, field_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Field
 
-from protocol.jobs import LoraSpec, OptimSpec, Role, SamplingSpec
+from protocol.jobs import Role
+from seal_runtime.config.agents import AgentConfig, CriticConfig, EvaluatorConfig, ProposerConfig, TrainerConfig
+from seal_runtime.config.hyperparameters import LoraConfig, OptimConfig
 from seal_runtime.config.section import Section
 
 ALL_LINEAR_LLAMA = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
@@ -58,61 +59,6 @@ class TaskConfig(Section):
     """`squad`: an answer is right when it contains, or equals, a gold answer after normalisation."""
     options: dict[str, str | int | float | bool] = Field(default_factory=dict)
     """Keyword arguments of a custom task."""
-
-
-class SamplingConfig(Section):
-    """How self-edits are drawn."""
-
-    temperature: float = Field(default=1.0, ge=0.0, le=10.0)
-    """0 is greedy decoding."""
-    top_p: float = Field(default=0.95, gt=0.0, le=1.0)
-    """Nucleus mass."""
-    max_new_tokens: int = Field(default=128, ge=1, le=131_072)
-    """Longest self-edit in tokens."""
-
-    def spec(self) -> SamplingSpec:
-        """Return the wire form."""
-        return SamplingSpec(temperature=self.temperature, top_p=self.top_p, max_new_tokens=self.max_new_tokens)
-
-
-class LoraConfig(Section):
-    """Shape of an adapter."""
-
-    rank: int = Field(default=32, ge=1, le=512)
-    """LoRA rank r."""
-    alpha: float = Field(default=64.0, gt=0.0)
-    """LoRA alpha; the adapter is scaled by alpha / rank."""
-    targets: tuple[str, ...] = Field(default=(), strict=False)
-    """Module suffixes that get LoRA, such as q_proj; empty is PEFT's default for the model family."""
-
-    def spec(self) -> LoraSpec:
-        """Return the wire form."""
-        return LoraSpec(rank=self.rank, alpha=self.alpha, targets=self.targets)
-
-
-class OptimConfig(Section):
-    """AdamW (0.9, 0.999, 1e-8) and its schedule."""
-
-    learning_rate: float = Field(default=1e-3, gt=0.0, le=1.0)
-    """Peak learning rate."""
-    epochs: int = Field(default=10, ge=1, le=10_000)
-    """Passes over the sequences."""
-    batch_size: int = Field(default=1, ge=1, le=65_536)
-    """Sequences an optimizer step."""
-    schedule: Literal["linear", "constant", "cosine"] = "linear"
-    """Decay of the learning rate to zero, or none."""
-    warmup_steps: int = Field(default=0, ge=0)
-    """Linear warm-up, in optimizer steps."""
-    weight_decay: float = Field(default=0.0, ge=0.0, le=1.0)
-    """Decoupled weight decay."""
-    max_grad_norm: float = Field(default=1.0, gt=0.0)
-    """Gradient-norm clip of each adapter."""
-    max_length: int = Field(default=2048, ge=8)
-    """Longest training sequence in tokens. What is longer is cut, counted and told: a prompt loses its beginning, other text its end."""
-
-    def spec(self, *, num_steps: int = 0, pad_loss: str = "eos") -> OptimSpec:
-        """Return the wire form; `num_steps` other than 0 fixes the optimizer steps. A policy update always learns to end (`eos`)."""
-        return OptimSpec(**self.model_dump(), num_steps=num_steps, pad_loss=pad_loss)
 
 
 class AlgorithmConfig(Section):
@@ -180,74 +126,6 @@ class LimitsConfig(Section):
     """The run fails when a role with waiting jobs has had no agent for so long."""
     max_restarts: int = Field(default=5, ge=0)
     """How often a local agent that died is started again."""
-
-
-class AgentConfig(Section):
-    """What all roles have: how many and where."""
-
-    count: int = Field(default=1, ge=0, le=4096)
-    """Processes started by `launch`; more may attach later."""
-    gpus: tuple[int, ...] = Field(default=(), strict=False)
-    """Device indices, `gpus_per_agent` for each process in order; empty means CPU."""
-    gpus_per_agent: int = Field(default=1, ge=1)
-    """Devices that one process sees (tensor parallelism)."""
-    threads: int = Field(default=1, ge=1)
-    """CPU threads of each process (OMP and torch)."""
-
-
-class ProposerConfig(AgentConfig):
-    """Writes self-edits."""
-
-    engine: Literal["transformers", "vllm", "fake"] = "transformers"
-    """What generates."""
-    max_concurrent_jobs: int = Field(default=16, ge=1, le=4096)
-    """Contexts at work at once."""
-    sampling: SamplingConfig = SamplingConfig()
-    """How self-edits are drawn."""
-    engine_args: dict[str, str | int | float | bool] = Field(default_factory=dict)
-    """Passed to the engine verbatim (vLLM's EngineArgs)."""
-
-
-class TrainerConfig(AgentConfig):
-    """Runs the inner loop, and the policy updates."""
-
-    engine: Literal["batched", "fake"] = "batched"
-    """What trains."""
-    max_concurrent_adapters: int | Literal["auto"] = 16
-    """Adapters K trained in one packed step, 1 to 4096; `auto` takes what fits into the GPU's free memory (16 on CPU)."""
-    lora: LoraConfig = LoraConfig()
-    """Adapter of a self-edit."""
-    optim: OptimConfig = OptimConfig()
-    """Optimiser of the inner loop."""
-    pad_loss: str = Field(default="none", pattern=r"^(none|eos|full|sampled:[1-9][0-9]{0,3})$")
-    """How much of the padding up to optim.max_length counts in the loss of the inner loop. `none`: the text alone; `eos`: one end token
-    after it; `full`: all of it, as in the published code; `sampled:M`: M positions a text and step, equal to `full` in expectation."""
-    max_tokens_per_step: int = Field(default=16_384, ge=64)
-    """Bound on the tokens of one packed step, and so on memory."""
-
-    @field_validator("max_concurrent_adapters", mode="before")
-    @classmethod
-    def _check_adapters(cls, value: object) -> object:
-        if value == "auto" or (type(value) is int and 1 <= value <= 4096):
-            return value
-        raise PydanticCustomError("auto_or_number", "auto or an integer from 1 to 4096")
-
-
-class EvaluatorConfig(AgentConfig):
-    """Examines adapted models."""
-
-    engine: Literal["transformers", "vllm", "fake"] = "transformers"
-    """What generates."""
-    max_concurrent_jobs: int = Field(default=32, ge=1, le=4096)
-    """Adapters answered for at once."""
-    max_new_tokens: int = Field(default=64, ge=1, le=8192)
-    """Longest answer in tokens."""
-    engine_args: dict[str, str | int | float | bool] = Field(default_factory=dict)
-    """Passed to the engine verbatim (vLLM's EngineArgs)."""
-
-
-class CriticConfig(AgentConfig):
-    """Turns rewards into credit and policy updates. Needs no GPU and no torch."""
 
 
 class Topology(Section):

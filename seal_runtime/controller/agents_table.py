@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from protocol.jobs import ROLES, Role
-from protocol.messages import AgentState, AgentStatus
+from protocol.status import AgentState, AgentStatus
 from seal_runtime.controller.events import AgentRegistered
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from protocol.jobs import JobResult, Role
-from protocol.messages import AgentState
+from protocol.status import AgentState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass, field
 
 from protocol.jobs import CreditGroup, GeneratedEdit, PolicyRef, ScoredEdit
-from protocol.messages import StudyStatus
+from protocol.status import StudyStatus
 from seal_runtime.algorithms.statistics import mean, standard_error
 from seal_runtime.controller.plan import Study
 from seal_runtime.tasks.base import Instance

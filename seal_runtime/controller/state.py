@@ -7,7 +7,8 @@ current lease is heard; an agent's fate is never a job's verdict. Committed reco
 from collections.abc import Iterable
 
 from protocol.jobs import AdaptResult, EvaluateJob
-from protocol.messages import Cancel, Drain, JobAck, RunStatus, Shutdown
+from protocol.messages import Cancel, Drain, JobAck, Shutdown
+from protocol.status import RunStatus
 from seal_runtime.config.topology import Topology
 from seal_runtime.controller.agents_table import AgentEntry, AgentsTable
 from seal_runtime.controller.commands import Command, Commit, Finish, LogEvent, LogLevel, LogValue, SendTo

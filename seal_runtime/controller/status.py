@@ -1,7 +1,7 @@
 """The snapshot that observers see. Cheap enough to be made twice a second: counts are kept as the run goes."""
 
 from protocol.jobs import Role
-from protocol.messages import RunStatus
+from protocol.status import RunStatus
 from seal_runtime.controller.agents_table import AgentsTable
 from seal_runtime.controller.commands import Finish
 from seal_runtime.controller.dispatch import Dispatcher

@@ -15,7 +15,7 @@ from protocol.jobs import (
     ScoredEdit,
     TrainingSequence,
 )
-from seal_runtime.config.topology import OptimConfig
+from seal_runtime.config.hyperparameters import OptimConfig
 
 BASE = PolicyRef(version=0, chain=())
 LORA = LoraSpec(rank=2, alpha=4.0, targets=("q_proj",))

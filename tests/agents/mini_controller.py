@@ -31,7 +31,8 @@ from protocol.messages import (
 from protocol.router import ControllerSocket
 from protocol.security import write_connection_file
 from protocol.transfer import BlobAssembler, read_chunk
-from seal_runtime.config.topology import EvaluatorConfig, ProposerConfig, Topology, TrainerConfig
+from seal_runtime.config.agents import EvaluatorConfig, ProposerConfig, TrainerConfig
+from seal_runtime.config.topology import Topology
 from seal_runtime.store.adapters import AdapterStore
 
 ROOT = Path(__file__).resolve().parent.parent.parent

@@ -7,7 +7,8 @@ from mini_controller import fake_topology
 
 from agents.roles import device_of, dtype_of, make_worker
 from protocol.jobs import Role
-from seal_runtime.config.topology import ModelConfig, Topology, TrainerConfig
+from seal_runtime.config.agents import TrainerConfig
+from seal_runtime.config.topology import ModelConfig, Topology
 from seal_runtime.errors import ConfigError
 from seal_runtime.store.adapters import AdapterStore
 

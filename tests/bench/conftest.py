@@ -12,7 +12,7 @@ from protocol.jobs import LoraSpec, OptimSpec
 from seal_runtime.bench.edits import BenchEdit, edits_of_world
 from seal_runtime.bench.jobs import BenchJob, make_jobs
 from seal_runtime.bench.serial_arms import ArmRun
-from seal_runtime.config.topology import LoraConfig, OptimConfig
+from seal_runtime.config.hyperparameters import LoraConfig, OptimConfig
 from seal_runtime.engines.model_loading import load_model
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from seal_runtime.bench.edits import edits_from_file, edits_of_world, own_edits
-from seal_runtime.config.topology import SamplingConfig
+from seal_runtime.config.hyperparameters import SamplingConfig
 from seal_runtime.engines.fake import FakeGenerationEngine
 from seal_runtime.errors import DataError
 

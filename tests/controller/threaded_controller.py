@@ -8,8 +8,9 @@ from pathlib import Path
 from socket_agents import ALL_ROLES, SocketAgent, await_connection
 
 from protocol.jobs import CreditResult, Job
-from protocol.messages import RunStatus, StatusReply, StatusRequest
+from protocol.messages import StatusReply, StatusRequest
 from protocol.observer import ObserverClient
+from protocol.status import RunStatus
 from seal_runtime.controller.__main__ import run_controller
 from seal_runtime.controller.commands import Finish
 from seal_runtime.ledger import LedgerReader

@@ -3,7 +3,7 @@
 import pytest
 
 from protocol.jobs import LoraSpec
-from seal_runtime.config.topology import TrainerConfig
+from seal_runtime.config.agents import TrainerConfig
 from seal_runtime.engines.capacity import MAX_SLOTS, bytes_a_token, capacity_of
 from seal_runtime.engines.device_capacity import count_adapter_weights, token_bytes_of
 from seal_runtime.engines.factory import make_adapt_engine

@@ -7,9 +7,10 @@ import sys
 import time
 from pathlib import Path
 
-from protocol.messages import Done, DrainRequest, Reject, RunStatus, StatusReply, StatusRequest, StopRequest, StudyStatus
+from protocol.messages import Done, DrainRequest, Reject, StatusReply, StatusRequest, StopRequest
 from protocol.router import ControllerSocket
 from protocol.security import write_connection_file
+from protocol.status import RunStatus, StudyStatus
 
 
 def status(phase: str, elapsed_seconds: float) -> RunStatus:

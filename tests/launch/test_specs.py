@@ -1,7 +1,8 @@
 from pathlib import Path
 
 from launch.specs import AgentSpec, agent_specs, controller_spec, device_list
-from seal_runtime.config.topology import ProposerConfig, Topology, TrainerConfig
+from seal_runtime.config.agents import ProposerConfig, TrainerConfig
+from seal_runtime.config.topology import Topology
 
 
 def specs_of(topology: Topology) -> dict[str, AgentSpec]:

@@ -4,7 +4,7 @@ import pytest
 from rich.console import Console
 
 from launch.status_panel import format_seconds, learning_curve, render, sparkline, status_line, visible_studies
-from protocol.messages import AgentStatus, RunStatus, StudyStatus
+from protocol.status import AgentStatus, RunStatus, StudyStatus
 
 
 def study(name: str, scored: int, items: int, mean: float | None, error: float | None = None, version: int = 0) -> StudyStatus:

@@ -1,0 +1,77 @@
+"""The topology's sections on agents: how many of a role, on which devices, and what each does its work with."""
+
+from typing import Literal
+
+from pydantic import Field, field_validator
+from pydantic_core import PydanticCustomError
+
+from seal_runtime.config.hyperparameters import LoraConfig, OptimConfig, SamplingConfig
+from seal_runtime.config.section import Section
+
+
+class AgentConfig(Section):
+    """What all roles have: how many and where."""
+
+    count: int = Field(default=1, ge=0, le=4096)
+    """Processes started by `launch`; more may attach later."""
+    gpus: tuple[int, ...] = Field(default=(), strict=False)
+    """Device indices, `gpus_per_agent` for each process in order; empty means CPU."""
+    gpus_per_agent: int = Field(default=1, ge=1)
+    """Devices that one process sees (tensor parallelism)."""
+    threads: int = Field(default=1, ge=1)
+    """CPU threads of each process (OMP and torch)."""
+
+
+class ProposerConfig(AgentConfig):
+    """Writes self-edits."""
+
+    engine: Literal["transformers", "vllm", "fake"] = "transformers"
+    """What generates."""
+    max_concurrent_jobs: int = Field(default=16, ge=1, le=4096)
+    """Contexts at work at once."""
+    sampling: SamplingConfig = SamplingConfig()
+    """How self-edits are drawn."""
+    engine_args: dict[str, str | int | float | bool] = Field(default_factory=dict)
+    """Passed to the engine verbatim (vLLM's EngineArgs)."""
+
+
+class TrainerConfig(AgentConfig):
+    """Runs the inner loop, and the policy updates."""
+
+    engine: Literal["batched", "fake"] = "batched"
+    """What trains."""
+    max_concurrent_adapters: int | Literal["auto"] = 16
+    """Adapters K trained in one packed step, 1 to 4096; `auto` takes what fits into the GPU's free memory (16 on CPU)."""
+    lora: LoraConfig = LoraConfig()
+    """Adapter of a self-edit."""
+    optim: OptimConfig = OptimConfig()
+    """Optimiser of the inner loop."""
+    pad_loss: str = Field(default="none", pattern=r"^(none|eos|full|sampled:[1-9][0-9]{0,3})$")
+    """How much of the padding up to optim.max_length counts in the loss of the inner loop. `none`: the text alone; `eos`: one end token
+    after it; `full`: all of it, as in the published code; `sampled:M`: M positions a text and step, equal to `full` in expectation."""
+    max_tokens_per_step: int = Field(default=16_384, ge=64)
+    """Bound on the tokens of one packed step, and so on memory."""
+
+    @field_validator("max_concurrent_adapters", mode="before")
+    @classmethod
+    def _check_adapters(cls, value: object) -> object:
+        if value == "auto" or (type(value) is int and 1 <= value <= 4096):
+            return value
+        raise PydanticCustomError("auto_or_number", "auto or an integer from 1 to 4096")
+
+
+class EvaluatorConfig(AgentConfig):
+    """Examines adapted models."""
+
+    engine: Literal["transformers", "vllm", "fake"] = "transformers"
+    """What generates."""
+    max_concurrent_jobs: int = Field(default=32, ge=1, le=4096)
+    """Adapters answered for at once."""
+    max_new_tokens: int = Field(default=64, ge=1, le=8192)
+    """Longest answer in tokens."""
+    engine_args: dict[str, str | int | float | bool] = Field(default_factory=dict)
+    """Passed to the engine verbatim (vLLM's EngineArgs)."""
+
+
+class CriticConfig(AgentConfig):
+    """Turns rewards into credit and policy updates. Needs no GPU and no torch."""
