@@ -14,6 +14,7 @@ from protocol.errors import TransferError
 from protocol.jobs import AdapterRef
 from protocol.transfer import ADAPTER_FILES, CONFIG_FILE, TENSOR_FILE, is_sha256
 from seal_runtime.errors import StoreError
+from seal_runtime.store.leftovers import staging_name
 
 __all__ = ["ADAPTER_FILES", "CONFIG_FILE", "TENSOR_FILE", "AdapterStore", "adapter_sha256"]
 
@@ -41,11 +42,12 @@ class AdapterStore:
 
     def has(self, sha256: str) -> bool:
         """Say whether the adapter is here, complete."""
-        return all((self.path(sha256) / name).is_file() for name in ADAPTER_FILES)
+        folder = self.path(sha256)
+        return all(os.path.isfile(f"{folder}/{name}") for name in ADAPTER_FILES)
 
     def staging_dir(self) -> Path:
         """Return a fresh name in the store's own file system for an adapter under construction; the caller creates it."""
-        return self.root / f".staging-{uuid.uuid4().hex}"
+        return self.root / staging_name(uuid.uuid4().hex)
 
     def publish(self, staging: Path, *, durable: bool = False) -> AdapterRef:
         """Move a finished PEFT directory under its hash and return its reference. `durable` syncs it to disk first (policies).
@@ -83,7 +85,14 @@ class AdapterStore:
 
     def remove(self, sha256: str) -> None:
         """Delete an adapter; one that is not here is fine."""
-        shutil.rmtree(self.path(sha256), ignore_errors=True)
+        folder = self.path(sha256)
+        try:
+            for name in ADAPTER_FILES:
+                os.unlink(f"{folder}/{name}")
+            os.rmdir(folder)
+        except OSError:
+            # Half an adapter, or one with other files in it; rmtree alone takes twice as long, and a controller removes thousands.
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _sync(path: Path) -> None:

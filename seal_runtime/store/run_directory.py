@@ -1,7 +1,7 @@
 """Where everything of a run lies. One class names the paths, so that no other file spells them.
 
 runs/<name>/
-  topology.resolved.yaml  connection.json (0600)  ledger.sqlite  metrics.jsonl  report.html  report.json
+  topology.resolved.yaml  connection.json keys.json (0600)  ledger.sqlite  metrics.jsonl  report.html  report.json
   logs/<agent>.jsonl      adapters/<sha256>/      policies/v<N>/  (a link-free copy of the version's own adapter, and version.json)
 """
 
@@ -25,6 +25,16 @@ class RunDirectory:
         return self.root / "connection.json"
 
     @property
+    def keys(self) -> Path:
+        """Return the key file's path: the run's keys and port, for all its controllers."""
+        return self.root / "keys.json"
+
+    @property
+    def launched(self) -> Path:
+        """Return the path of the launcher's own account of its processes; it exists while a launcher is alive."""
+        return self.root / "launched.json"
+
+    @property
     def ledger(self) -> Path:
         """Return the ledger's path."""
         return self.root / "ledger.sqlite"
@@ -38,6 +48,11 @@ class RunDirectory:
     def report_html(self) -> Path:
         """Return the report's path."""
         return self.root / "report.html"
+
+    @property
+    def report_json(self) -> Path:
+        """Return the path of the report's figures as JSON, written with the report."""
+        return self.root / "report.json"
 
     @property
     def logs(self) -> Path:
