@@ -1,6 +1,7 @@
 """Start one agent: `python -m agents ROLE --connection FILE`. The same line works on any host that has the file.
 
-Exit codes: 0 said goodbye (drained, shut down, or stopped by a signal); 1 the agent could not go on; 2 wrong arguments or configuration.
+Exit codes: 0 said goodbye (drained, shut down, or stopped by a signal); 1 the agent could not go on; 2 wrong arguments or configuration;
+5 the main thread was hung and the process ended itself (`agents.stacks`); 6 the controller dismissed an agent of the launcher.
 """
 
 import argparse
@@ -11,8 +12,11 @@ from pathlib import Path
 
 from agents import environment
 from protocol.errors import SealError
-from protocol.jobs import ROLES
+from protocol.jobs import ROLES, Role
+from seal_runtime.errors import ConfigError
 
+EXIT_DISMISSED = 6
+"""For the launcher: the run was over, said a controller. If it goes on nevertheless (that controller died), the agent is needed again."""
 _DEFAULT_CONTROLLER_TIMEOUT_SECONDS = 60.0
 
 
@@ -26,14 +30,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     from agents.base import Agent
     from agents.options import AgentOptions
     from agents.signals import Stopped
-    from seal_runtime.errors import ConfigError
 
     try:
         environment.check_packages()
         options = AgentOptions(
-            role=arguments.role,
+            roles=arguments.roles,
             connection_file=arguments.connection,
-            name=arguments.name,
+            names=_names(arguments.name, arguments.roles),
             gpus=arguments.gpu,
             store_dir=arguments.store,
             log_dir=arguments.log_dir,
@@ -41,21 +44,24 @@ def main(argv: Sequence[str] | None = None) -> int:
             controller_timeout_seconds=arguments.controller_timeout,
             handle_interrupt=not arguments.die_with_parent,
         )
-        Agent(options).run()
+        agent = Agent(options)
+        agent.run()
     except ConfigError as error:
         return _complain(error, exit_code=2)
     except SealError as error:
         return _complain(error, exit_code=1)
     except Stopped:
         return 0  # the signal came before there was anything to say goodbye to, or during the goodbye
-    return 0
+    return EXIT_DISMISSED if agent.was_dismissed and arguments.die_with_parent else 0
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m agents", description="Join a run as one of its agents.")
-    parser.add_argument("role", choices=ROLES, help="what this agent does")
+    parser.add_argument(
+        "roles", type=_roles, metavar="ROLE", help=f"what this agent does: {', '.join(ROLES)}, or proposer+evaluator on one engine"
+    )
     parser.add_argument("--connection", type=Path, required=True, metavar="FILE", help="the run's connection.json")
-    parser.add_argument("--name", default="", help="name in logs and status; the controller chooses one if it is not given")
+    parser.add_argument("--name", default="", help="name in logs and status (A+B for two roles); by default the controller chooses")
     parser.add_argument("--gpu", type=_gpus, default=(), metavar="N[,M]", help="devices to use, as nvidia-smi numbers them")
     parser.add_argument("--store", type=Path, metavar="DIR", help="an adapter store of this agent alone, instead of the run's")
     parser.add_argument(
@@ -71,6 +77,25 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--die-with-parent", action="store_true", help="end when the parent process ends, and leave Ctrl-C to it")
     return parser
+
+
+def _roles(text: str) -> tuple[Role, ...]:
+    names = {str(role): role for role in ROLES}
+    unknown = [part for part in text.split("+") if part not in names]
+    if unknown:
+        raise argparse.ArgumentTypeError(f"invalid choice: {unknown[0]!r} (expected {', '.join(ROLES)}, or proposer+evaluator)")
+    roles = tuple(names[part] for part in text.split("+"))
+    if len(roles) > 1 and roles != ("proposer", "evaluator"):
+        raise argparse.ArgumentTypeError(f"only proposer+evaluator share a process, got {text!r}")
+    return roles
+
+
+def _names(text: str, roles: tuple[Role, ...]) -> tuple[str, ...]:
+    """Return a name for each role. Raises ConfigError."""
+    names = tuple(text.split("+")) if text else ("",) * len(roles)
+    if len(names) != len(roles):
+        raise ConfigError(f"expected --name with {len(roles)} names joined by +, one for each role, got {text!r}")
+    return names
 
 
 def _gpus(text: str) -> tuple[int, ...]:

@@ -20,10 +20,11 @@ _Work = tuple["Future[Grades]", tuple[Question, ...], tuple[str, ...]]
 
 
 class GradingPool:
-    """A few threads that call the task's grader, and the jobs that wait for them."""
+    """A few threads that call the task's grader, and the jobs that wait for them. `on_close` is called once at the end."""
 
-    def __init__(self, grade: Grade, *, num_threads: int, timeout_seconds: float) -> None:
+    def __init__(self, grade: Grade, *, num_threads: int, timeout_seconds: float, on_close: Callable[[], None] | None = None) -> None:
         self._grade = grade
+        self._on_close = on_close
         self._timeout_seconds = timeout_seconds
         self._work: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
         self._waiting: dict[str, tuple[Future[Grades], float]] = {}
@@ -58,6 +59,9 @@ class GradingPool:
             self.cancel(job_id)
         for _ in self._threads:
             self._work.put(None)
+        if self._on_close is not None:
+            self._on_close()
+            self._on_close = None
 
     def _verdict(self, future: "Future[Grades]", deadline: float) -> Grades | GradeError | None:
         if future.done():

@@ -1,7 +1,7 @@
-"""From the Welcome to a worker that is ready: topology, log file, adapter store, engine. This may take minutes for a large model."""
+"""From the Welcome to roles that are ready: topology, log file, adapter store, engine. This may take minutes for a large model."""
 
 import shutil
-import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,17 +11,23 @@ from pydantic import ValidationError
 from agents.adapters import AdapterExchange
 from agents.environment import limit_threads
 from agents.errors import AgentError
+from agents.far_logs import ship_logs, writes_in_run
 from agents.options import AgentOptions
-from agents.roles import make_worker
+from agents.roles import make_workers
+from agents.service import Service
+from agents.stacks import SilenceWatch, StackWatch, watch_silence
 from agents.workbench import Workbench
 from agents.worker import Worker
 from protocol.channel import AgentChannel
 from protocol.errors import SealError
 from protocol.jobs import Role
 from protocol.messages import Welcome
+from seal_runtime.config.engine_sharing import host_section
 from seal_runtime.config.topology import Topology
 from seal_runtime.logging import configure_logging
 from seal_runtime.store.adapters import AdapterStore
+from seal_runtime.store.leftovers import make_scratch, sweep_scratch
+from seal_runtime.store.log_file import Rotation
 
 log = structlog.get_logger()
 
@@ -30,51 +36,76 @@ _NONCE_FILE = ".nonce"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Membership:
-    """What an agent has after it joined. `scratch` is a store of its own that ends with it."""
+    """What a process has after it joined: its roles, ready to serve. `scratch` is a store of its own that ends with it."""
 
-    worker: Worker
-    bench: Workbench
-    exchange: AdapterExchange
+    services: tuple[Service, ...]
+    silence: SilenceWatch | None
     scratch: Path | None
 
     def close(self) -> None:
-        """Release the engine and remove the scratch store."""
-        self.worker.close()
-        self.exchange.close()
+        """Release the engines and remove the scratch store."""
+        for service in self.services:
+            service.close()
+        if self.silence is not None:
+            self.silence.close()
         if self.scratch is not None:
             shutil.rmtree(self.scratch, ignore_errors=True)
 
 
-def join(welcome: Welcome, options: AgentOptions, channel: AgentChannel) -> Membership:
-    """Set up everything that the Welcome describes. Raises SealError when the engine cannot be loaded."""
-    topology = parse_topology(welcome.topology_json)
-    log_file = log_path(options.log_dir, options.connection_file, welcome.agent)
-    configure_logging(role=options.role, agent=welcome.agent, run=welcome.run_id, log_file=log_file, console=options.console)
-    limit_threads(topology.agents(options.role).threads)
-    shared = options.store_dir is None and shares_disk(welcome)
-    scratch = None if shared or options.store_dir is not None else Path(tempfile.mkdtemp(prefix=f"seal-{welcome.run_id}-{welcome.agent}-"))
-    root = options.store_dir or scratch or Path(welcome.store_dir)
-    log.info("agent_joined", store=str(root), shared_store=shared, gpus=options.gpus)
-    store = AdapterStore(root)
-    exchange = AdapterExchange(store, send=channel.send, is_shared=shared)
+def join(welcomes: Sequence[Welcome], options: AgentOptions, channels: Sequence[AgentChannel]) -> Membership:
+    """Set up everything that the Welcomes, one for each role, describe. Raises SealError when the engine cannot be loaded."""
+    first = welcomes[0]
+    topology = parse_topology(first.topology_json)
+    name = "+".join(welcome.agent for welcome in welcomes)
+    log_file = log_path(options.log_dir, options.connection_file, name)
+    also = None if writes_in_run(log_file, first) else ship_logs([welcome.agent for welcome in welcomes], channels)
+    rotation = Rotation(max_bytes=topology.run.log_max_bytes, num_kept=topology.run.log_files_kept)
+    configure_logging(
+        role=options.role_text,
+        agent=name,
+        run=first.run_id,
+        log_file=log_file,
+        console=options.console,
+        rotation=rotation,
+        also=also,
+    )
+    limit_threads(host_section(topology, options.roles[0]).threads)
+    silence = watch_silence(log_file, topology)
+    for channel in channels:
+        channel.watch(StackWatch(topology, silence))
+    is_shared = options.store_dir is None and shares_disk(first)
+    sweep_scratch()
+    scratch = None if is_shared or options.store_dir is not None else make_scratch(f"{first.run_id}-{name}")
+    # One store for all roles of the process: the same policy is then the same folders to an engine that they share.
+    store = AdapterStore(options.store_dir or scratch or Path(first.store_dir))
+    log.info("agent_joined", store=str(store.root), shared_store=is_shared, gpus=options.gpus)
     try:
-        worker = load_worker(options.role, topology, store, options.gpus)
+        workers = load_workers(options.roles, topology, store, options.gpus)
     except BaseException:
         if scratch is not None:
             shutil.rmtree(scratch, ignore_errors=True)
         raise
-    bench = Workbench(role=options.role, worker=worker, exchange=exchange)
-    return Membership(worker=worker, bench=bench, exchange=exchange, scratch=scratch)
+    services = tuple(
+        _service(role, welcome.agent, channel, worker, AdapterExchange(store, send=channel.send, is_shared=is_shared))
+        for role, welcome, channel, worker in zip(options.roles, welcomes, channels, workers, strict=True)
+    )
+    return Membership(services=services, silence=silence, scratch=scratch)
 
 
-def load_worker(role: Role, topology: Topology, store: AdapterStore, gpus: tuple[int, ...]) -> Worker:
-    """Make the role's worker. Raises SealError, whatever a model library raised."""
+def _service(role: Role, agent: str, channel: AgentChannel, worker: Worker, exchange: AdapterExchange) -> Service:
+    bench = Workbench(role=role, worker=worker, exchange=exchange)
+    return Service(role=role, agent=agent, channel=channel, worker=worker, bench=bench, exchange=exchange)
+
+
+def load_workers(roles: tuple[Role, ...], topology: Topology, store: AdapterStore, gpus: tuple[int, ...]) -> tuple[Worker, ...]:
+    """Make the roles' workers. Raises SealError, whatever a model library raised."""
     try:
-        return make_worker(role, topology, store=store, gpus=gpus)
+        return make_workers(roles, topology, store=store, gpus=gpus)
     except SealError:
         raise
     except Exception as error:  # ends the agent with its reason in the goodbye
-        raise AgentError(f"cannot load the {role}'s engine for model {topology.model.path}: {type(error).__name__}: {error}") from error
+        who = "+".join(roles)
+        raise AgentError(f"cannot load the {who}'s engine for model {topology.model.path}: {type(error).__name__}: {error}") from error
 
 
 def parse_topology(text: str) -> Topology:

@@ -2,46 +2,59 @@
 
 from agents.critic import Critic
 from agents.evaluator import Evaluator
-from agents.grading import GradingPool
+from agents.grading import Grade, GradingPool
 from agents.policies import PolicyResolver
 from agents.proposer import Proposer
 from agents.trainer import Trainer
 from agents.worker import Worker
 from protocol.jobs import Role
 from seal_runtime.algorithms.registry import make_algorithm
-from seal_runtime.config.agents import EvaluatorConfig, ProposerConfig
+from seal_runtime.config.chat import speaks_chat
+from seal_runtime.config.engine_sharing import SHARING_ROLES, EngineSettings, engine_settings, host_section
 from seal_runtime.config.topology import Topology
 from seal_runtime.engines.base import AdaptEngine, GenerationEngine
 from seal_runtime.engines.factory import make_adapt_engine, make_generation_engine
+from seal_runtime.engines.shared import SharedEngine
+from seal_runtime.errors import ConfigError
 from seal_runtime.store.adapters import AdapterStore
 from seal_runtime.tasks.registry import make_task
 
 _GRADING_THREADS = 8
 
 
-def make_worker(role: Role, topology: Topology, *, store: AdapterStore, gpus: tuple[int, ...]) -> Worker:
-    """Make a role's worker; loads the model. Raises SealError, and whatever a model library raises."""
+def make_workers(roles: tuple[Role, ...], topology: Topology, *, store: AdapterStore, gpus: tuple[int, ...]) -> tuple[Worker, ...]:
+    """Make the workers of a process, on one engine when there are two roles; loads the model. Raises SealError, and whatever a model
+    library raises.
+    """
+    if len(roles) == 1:
+        return (make_worker(roles[0], topology, store=store, gpus=gpus),)
+    if roles != SHARING_ROLES:
+        raise ConfigError(f"expected one role or {'+'.join(SHARING_ROLES)}, got {'+'.join(roles)}: only these two share an engine")
+    shared = SharedEngine(_generation_engine(topology, roles, gpus))
     policies = PolicyResolver(store)
-    device = device_of(role, topology, gpus)
+    return _proposer(topology, shared.seat("proposer"), policies), _evaluator(topology, shared.seat("evaluator"), policies, store)
+
+
+def make_worker(role: Role, topology: Topology, *, store: AdapterStore, gpus: tuple[int, ...], grade: Grade | None = None) -> Worker:
+    """Make a role's worker; loads the model. An evaluator grades as its task does, or with `grade`.
+
+    Raises SealError, and whatever a model library raises.
+    """
+    policies = PolicyResolver(store)
     match role:
         case "proposer":
-            capacity = topology.proposer.max_concurrent_jobs
-            return Proposer(engine=_generation_engine(topology, topology.proposer, device), policies=policies, capacity=capacity)
+            return _proposer(topology, _generation_engine(topology, (role,), gpus), policies)
         case "trainer":
-            return Trainer(engine=_adapt_engine(topology, device), policies=policies, store=store)
+            return Trainer(engine=_adapt_engine(topology, device_of(role, topology, gpus)), policies=policies, store=store)
         case "evaluator":
-            grade = make_task(topology.task).grade
-            engine = _generation_engine(topology, topology.evaluator, device)
-            graders = GradingPool(grade, num_threads=_GRADING_THREADS, timeout_seconds=topology.limits.job_timeout_seconds)
-            capacity = topology.evaluator.max_concurrent_jobs
-            return Evaluator(engine=engine, policies=policies, store=store, graders=graders, capacity=capacity)
+            return _evaluator(topology, _generation_engine(topology, (role,), gpus), policies, store, grade)
         case "critic":
             return Critic(algorithm=make_algorithm(topology.algorithm))
 
 
 def device_of(role: Role, topology: Topology, gpus: tuple[int, ...]) -> str:
     """Return torch's device: GPUs when they were asked for on the command line or in the topology, else the CPU."""
-    return "cuda" if gpus or topology.agents(role).gpus else "cpu"
+    return "cuda" if gpus or host_section(topology, role).gpus else "cpu"
 
 
 def dtype_of(topology: Topology, device: str) -> str:
@@ -51,16 +64,50 @@ def dtype_of(topology: Topology, device: str) -> str:
     return "float32" if device == "cpu" else "bfloat16"
 
 
-def _generation_engine(topology: Topology, section: ProposerConfig | EvaluatorConfig, device: str) -> GenerationEngine:
+def _proposer(topology: Topology, engine: GenerationEngine, policies: PolicyResolver) -> Proposer:
+    return Proposer(engine=engine, policies=policies, capacity=topology.proposer.max_concurrent_jobs)
+
+
+def _evaluator(
+    topology: Topology, engine: GenerationEngine, policies: PolicyResolver, store: AdapterStore, grade: Grade | None = None
+) -> Evaluator:
+    task = make_task(topology.task)
+    graders = GradingPool(
+        grade or task.grade,
+        num_threads=_grading_threads(topology),
+        timeout_seconds=topology.limits.job_timeout_seconds,
+        on_close=getattr(task, "close", None),
+    )
+    capacity = topology.evaluator.max_concurrent_jobs
+    return Evaluator(engine=engine, policies=policies, store=store, graders=graders, capacity=capacity)
+
+
+def _generation_engine(topology: Topology, roles: tuple[Role, ...], gpus: tuple[int, ...]) -> GenerationEngine:
+    settings = engine_settings(topology, roles)
+    device = device_of(roles[0], topology, gpus)
     return make_generation_engine(
-        section.engine,
+        settings.engine,
         model=topology.model.path,
         dtype=dtype_of(topology, device),
         device=device,
         revision=topology.model.revision,
-        threads=section.threads,
-        engine_args=section.engine_args,
+        chat=speaks_chat(topology.model),
+        threads=settings.host.threads,
+        mode=settings.mode,
+        engine_args=_with_devices(settings),
     )
+
+
+def _grading_threads(topology: Topology) -> int:
+    """Return how many answers are graded at once; those of a judge wait for it nearly all the time."""
+    return max(_GRADING_THREADS, topology.task.judge.max_concurrent) if topology.task.grader == "judge" else _GRADING_THREADS
+
+
+def _with_devices(settings: EngineSettings) -> dict[str, str | int | float | bool]:
+    """Return the engine's arguments; vLLM spreads over the devices that the process sees unless they say otherwise."""
+    if settings.engine != "vllm" or settings.host.gpus_per_agent == 1:
+        return settings.args
+    return {"tensor_parallel_size": settings.host.gpus_per_agent, **settings.args}
 
 
 def _adapt_engine(topology: Topology, device: str) -> AdaptEngine:
@@ -71,6 +118,7 @@ def _adapt_engine(topology: Topology, device: str) -> AdaptEngine:
         dtype=dtype_of(topology, device),
         device=device,
         revision=topology.model.revision,
+        chat=speaks_chat(topology.model),
         num_slots=trainer.max_concurrent_adapters,
         lora=trainer.lora.spec(),
         max_tokens_per_step=trainer.max_tokens_per_step,

@@ -18,6 +18,7 @@ from agents.policies import adapters_of
 from agents.worker import Failed, Outcome, Worker
 from protocol.jobs import ROLE_OF_JOB, AdaptJob, AdaptResult, EvaluateJob, Job, JobResult, Role
 from protocol.messages import Assign, Cancel, JobDone, JobFailed
+from seal_runtime.errors import EngineDiedError
 
 log = structlog.get_logger()
 
@@ -108,6 +109,8 @@ class Workbench:
     def _step_worker(self) -> Sequence[Outcome]:
         try:
             outcomes = self._worker.step()
+        except EngineDiedError:
+            raise  # the process ends
         except Exception as error:  # becomes the failure of every job at work
             self._engine_failures += 1
             log.error("engine_broke", error=error_type(error), reason=reason(error), in_a_row=self._engine_failures, exc_info=True)

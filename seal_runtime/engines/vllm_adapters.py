@@ -4,10 +4,7 @@ Invariant: a name and folder belong to one content for ever. vLLM's prefix cache
 it would serve stale keys silently.
 """
 
-import fcntl
-import os
 import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +13,12 @@ from typing import Any
 import torch
 
 from seal_runtime.engines.adapter_files import LoraAdapter, check_fits, read_adapter_with_hash, write_adapter
+from seal_runtime.engines.vllm_driver import VllmDriver
 from seal_runtime.engines.vllm_options import ALLOWED_RANKS
-from seal_runtime.errors import GenerateError, ReceiptError
+from seal_runtime.errors import EngineDiedError, GenerateError, ReceiptError
+from seal_runtime.store.leftovers import make_scratch, memory_folder, sweep_scratch
 
 _MAX_IDLE = 4
-_PREFIX = "seal-vllm-"
-_LOCK_FILE = "lock"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -37,11 +34,12 @@ class HeldAdapter:
 class VllmAdapters:
     """Lends loaded adapters; a few that nobody uses are kept, the others are unloaded and removed from disk."""
 
-    def __init__(self, engine: Any, shapes: Mapping[str, tuple[int, int]], max_rank: int) -> None:
-        self._engine = engine
+    def __init__(self, vllm: VllmDriver, shapes: Mapping[str, tuple[int, int]], max_rank: int) -> None:
+        self._vllm = vllm
         self._shapes = shapes
         self._max_rank = max_rank
-        self.folder, self._lock = _make_folder()
+        sweep_scratch()
+        self.folder = make_scratch("vllm", memory_folder())
         self._held: dict[str, HeldAdapter] = {}
         self._last_id = 0
 
@@ -93,9 +91,6 @@ class VllmAdapters:
         """Remove everything from disk. Idempotent."""
         self._held.clear()
         shutil.rmtree(self.folder, ignore_errors=True)
-        if self._lock >= 0:
-            os.close(self._lock)
-            self._lock = -1
 
     def _load(self, name: str, folder: Path) -> Any:
         """Have vLLM load a folder at once, so that what it refuses fails this request and no other."""
@@ -104,7 +99,9 @@ class VllmAdapters:
         self._last_id += 1
         lora = LoRARequest(name, self._last_id, str(folder))
         try:
-            is_loaded = self._engine.add_lora(lora)
+            is_loaded = self._vllm.add_lora(lora)
+        except EngineDiedError:
+            raise
         except (ValueError, RuntimeError, KeyError) as error:
             shutil.rmtree(folder, ignore_errors=True)
             raise ReceiptError(f"vLLM refused an adapter: {' '.join(str(error).split())[:400]}") from error
@@ -114,36 +111,5 @@ class VllmAdapters:
 
     def _unload(self, held: HeldAdapter) -> None:
         del self._held[held.sha256]
-        self._engine.remove_lora(held.lora.lora_int_id)
+        self._vllm.remove_lora(held.lora.lora_int_id)
         shutil.rmtree(held.folder, ignore_errors=True)
-
-
-def _memory_folder() -> Path:
-    memory = Path("/dev/shm")
-    return memory if os.access(memory, os.W_OK) else Path(tempfile.gettempdir())
-
-
-def _make_folder() -> tuple[Path, int]:
-    """Return a folder in memory where there is one, and the file descriptor whose lock says that it is in use."""
-    root = _memory_folder()
-    for folder in root.glob(f"{_PREFIX}*"):
-        _remove_if_abandoned(folder)
-    folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=root))
-    lock = os.open(folder / _LOCK_FILE, os.O_CREAT | os.O_RDWR, 0o600)
-    fcntl.flock(lock, fcntl.LOCK_EX)
-    return folder, lock
-
-
-def _remove_if_abandoned(folder: Path) -> None:
-    """Remove what a process that was killed has left: the kernel has let its lock go."""
-    try:
-        lock = os.open(folder / _LOCK_FILE, os.O_RDWR)
-    except OSError:  # just being made, or another user's
-        return
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        shutil.rmtree(folder, ignore_errors=True)
-    except BlockingIOError:
-        pass
-    finally:
-        os.close(lock)

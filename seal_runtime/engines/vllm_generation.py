@@ -1,68 +1,84 @@
-"""Generation on vLLM's engine, stepped in this process: many requests in one continuous batch, each with an adapter of its own.
+"""Generation on vLLM: many requests in one continuous batch, each with an adapter of its own.
 
-The policy is folded into the weights, as in the transformers engine: all requests at work share one policy version; those of another wait
-until these are done, the oldest version first. Every answer with an adapter carries a receipt (`vllm_receipts`). Results are equal to
-those of the transformers engine to rounding only, not bit by bit.
+The policy is folded into the weights, as in the transformers engine: all requests at work share one policy version, those of another
+wait for their turn (`policy_turns`). Every answer with an adapter carries a receipt (`vllm_receipts`). Results are equal to those of
+the transformers engine to rounding only, not bit by bit.
 
 Hazard: on CPU, vLLM lets rows without an adapter use the adapter in the last slot as soon as another row of the batch has one (index -1).
 So there they get an adapter of zeros, or are done before the first row with an adapter begins.
 """
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 from protocol.errors import SealError
-from protocol.jobs import GeneratedEdit
 from seal_runtime.engines.base import AnswerOutput, AnswerRequest, RequestFailed, SampleOutput, SampleRequest
+from seal_runtime.engines.chat_prompts import speaking_chat
 from seal_runtime.engines.model_loading import resolve_model_path
-from seal_runtime.engines.prompt_fitting import FittedPrompts, fit_prompts
+from seal_runtime.engines.policy_turns import Waiting, next_policy
+from seal_runtime.engines.prompt_fitting import fit_prompts
 from seal_runtime.engines.vllm_adapters import HeldAdapter, VllmAdapters
-from seal_runtime.engines.vllm_options import PROBE_LOGPROBS, EngineArgs, start_engine
+from seal_runtime.engines.vllm_driver import Part, PartEnd, VllmDriver
+from seal_runtime.engines.vllm_options import EngineArgs, Mode, cannot_serve, start_vllm
 from seal_runtime.engines.vllm_policy import VllmPolicy, base_folder
-from seal_runtime.engines.vllm_prompts import decode, linear_shapes, load_skeleton, newline_tokens
+from seal_runtime.engines.vllm_prompts import linear_shapes, load_skeleton, newline_tokens
 from seal_runtime.engines.vllm_receipts import ROUNDING, first_logprobs, probe_delta
-from seal_runtime.errors import GenerateError, ReceiptError, StoreError
+from seal_runtime.engines.vllm_requests import (
+    Running,
+    answer_parts,
+    answers_of,
+    check_request,
+    edits_of,
+    has_adapter,
+    probe_part,
+    request_id_of,
+    sample_parts,
+    warm_up_parts,
+)
+from seal_runtime.errors import ConfigError, EngineDiedError, GenerateError, ReceiptError, StoreError
 
 _STEP_SECONDS = 0.25
-_SEED_LIMIT = 1 << 63
 _MAX_PROBES = 4096
-_PROBE_PART = "probe"
-
-
-@dataclass(slots=True, kw_only=True)
-class _Running:
-    """A request under way. `parts` names what was asked of vLLM; `outputs` has what came back; the first adapter is the one asked for."""
-
-    request: SampleRequest | AnswerRequest
-    fitted: FittedPrompts
-    adapters: list[HeldAdapter] = field(default_factory=list)
-    parts: list[str] = field(default_factory=list)
-    outputs: dict[str, Any] = field(default_factory=dict)
-    plain_probe: dict[int, float] | None = None
+_MAX_BREAKS = 3
+_WARM_UP_SECONDS = 1800.0
 
 
 class VllmGenerationEngine:
-    """Hands requests to an LLMEngine and collects what it finishes at each step. vLLM itself bounds and schedules the batch."""
+    """Hands requests to vLLM and collects what it finishes at each step. vLLM itself bounds and schedules the batch."""
 
-    def __init__(self, model: str, *, dtype: str, device: str, max_batch_rows: int, engine_args: EngineArgs) -> None:
-        self._engine, arguments = start_engine(model, dtype=dtype, device=device, max_batch_rows=max_batch_rows, engine_args=engine_args)
+    def __init__(
+        self, model: str, *, dtype: str, device: str, max_batch_rows: int, mode: Mode, engine_args: EngineArgs, chat: bool = False
+    ) -> None:
+        self._vllm, arguments = start_vllm(
+            model, dtype=dtype, device=device, max_batch_rows=max_batch_rows, mode=mode, engine_args=engine_args
+        )
+        try:
+            self._prepare(model, self._vllm, arguments, device, chat)
+        except RuntimeError as error:  # the first generation shows what vLLM's kernels cannot do
+            self._vllm.close()
+            raise cannot_serve(model, engine_args, error) from error
+        except BaseException:
+            self._vllm.close()
+            raise
+
+    def _prepare(self, model: str, vllm: VllmDriver, arguments: EngineArgs, device: str, chat: bool) -> None:
         revision = None if "revision" not in arguments else str(arguments["revision"])
-        self._loaded = load_skeleton(model, revision, int(self._engine.model_config.max_model_len))
+        self._loaded = speaking_chat(load_skeleton(model, revision, int(vllm.model_config.max_model_len)), chat)
         shapes = linear_shapes(self._loaded.model)
-        self._adapters = VllmAdapters(self._engine, shapes, arguments["max_lora_rank"])
-        self._policy = VllmPolicy(self._engine, base_folder(resolve_model_path(model), revision), shapes, self._adapters.folder)
+        self._adapters = VllmAdapters(vllm, shapes, int(arguments["max_lora_rank"]))
+        self._policy = VllmPolicy(vllm, base_folder(resolve_model_path(model), revision), shapes, self._adapters.folder)
         self._takes_adapters = bool(arguments["enable_lora"])
         self._plain_rows_need_zeros = device == "cpu" and self._takes_adapters
-        self._rounding = ROUNDING.get(str(self._engine.model_config.dtype).removeprefix("torch."), max(ROUNDING.values()))
+        self._rounding = ROUNDING.get(str(vllm.model_config.dtype).removeprefix("torch."), max(ROUNDING.values()))
         self._stops = sorted(self._loaded.stop_token_ids)
         self._answer_stops = sorted({*self._stops, *newline_tokens(self._loaded.tokenizer)})
-        self._waiting: list[SampleRequest | AnswerRequest] = []
-        self._running: dict[str, _Running] = {}
+        self._waiting: list[tuple[float, SampleRequest | AnswerRequest]] = []
+        self._running: dict[str, Running] = {}
         self._finished: list[SampleOutput | AnswerOutput | RequestFailed] = []
         self._plain_probes: dict[tuple[int, ...], dict[int, float]] = {}
+        self._fold_seconds = 0.0
+        self._num_breaks = 0
         self._warm_up()
 
     @property
@@ -72,121 +88,106 @@ class VllmGenerationEngine:
 
     def submit(self, request: SampleRequest | AnswerRequest) -> None:
         """Queue a request; what is wrong with it comes back from `step`."""
-        self._waiting.append(request)
+        self._waiting.append((time.monotonic(), request))
 
     def step(self) -> Sequence[SampleOutput | AnswerOutput | RequestFailed]:
-        """Generate for about a quarter of a second, or until a request is finished."""
+        """Generate for about a quarter of a second, or until a request is finished. Raises EngineDiedError when vLLM is gone for good."""
         deadline = time.monotonic() + _STEP_SECONDS
         self._admit()
         try:
-            while self._engine.has_unfinished_requests() and not self._finished and time.monotonic() < deadline:
-                for output in self._engine.step():
-                    if output.finished:
-                        self._collect(output)
+            while self._vllm.num_parts and not self._finished and (left := deadline - time.monotonic()) > 0:
+                for end in self._vllm.step(left):
+                    self._num_breaks = 0
+                    self._collect(end)
+        except EngineDiedError:
+            raise
         except RuntimeError as error:  # out of memory, a kernel that fails: the requests at work are lost
-            reason = f"vLLM broke with {len(self._running)} requests at work: {' '.join(str(error).split())[:300]}"
-            for request_id in list(self._running):
-                self._fail(request_id, GenerateError(reason), retryable=True)
+            self._broke(error)
         finished, self._finished = self._finished, []
         return finished
 
     def cancel(self, request_id: str) -> None:
         """Forget a request; unknown ids are ignored."""
-        self._waiting = [request for request in self._waiting if request.request_id != request_id]
+        self._waiting = [entry for entry in self._waiting if entry[1].request_id != request_id]
         self._finished = [result for result in self._finished if result.request_id != request_id]
         running = self._running.get(request_id)
         if running is not None:
-            self._engine.abort_request([part for part in running.parts if part not in running.outputs])
+            self._vllm.abort([part for part in running.parts if part not in running.outputs])
             self._end(request_id)
 
     def close(self) -> None:
-        """Forget all requests, release vLLM's memory and remove the adapters from disk. Idempotent."""
-        for request_id in list(self._running):
-            self.cancel(request_id)
+        """Forget all requests, end vLLM and remove the adapters from disk. Idempotent."""
         self._waiting.clear()
+        self._running.clear()
         self._finished.clear()
         self._plain_probes.clear()
+        self._vllm.close()
         self._adapters.close()
-        self._engine.engine_core.shutdown()
 
     def _admit(self) -> None:
-        """Hand waiting requests to vLLM, the oldest policy first and else in the order of submission."""
+        """Hand waiting requests to vLLM: those of the policy whose turn it is, in the order of submission."""
         while self._waiting:
-            request = min(self._waiting, key=lambda request: request.policy.version)
-            if request.policy.adapters != self._policy.chain:
-                if self._running:
+            waiting = [Waiting(policy=request.policy.adapters, since=since) for since, request in self._waiting]
+            now, busy = time.monotonic(), bool(self._running)
+            chain = next_policy(self._policy.chain, waiting, busy=busy, fold_seconds=self._fold_seconds, now=now)
+            if chain is None or (chain != self._policy.chain and not self._fold(chain)):
+                if chain is None:
                     return
-                if not self._fold(request.policy.adapters):
-                    continue
-            if _has_adapter(request) and any(not running.adapters for running in self._running.values()) and self._plain_rows_need_zeros:
+                continue
+            entry = next(entry for entry in self._waiting if entry[1].policy.adapters == chain)
+            if has_adapter(entry[1]) and self._plain_rows_need_zeros and any(not running.adapters for running in self._running.values()):
                 return
-            self._waiting.remove(request)
+            self._waiting.remove(entry)
             try:
-                self._begin(request)
+                self._begin(entry[1])
+            except EngineDiedError:
+                raise
             except SealError as error:
-                self._fail(request.request_id, error)
-            except ValueError as error:  # vLLM refuses the parameters
-                self._fail(request.request_id, GenerateError(f"vLLM refused a request: {error}"))
+                self._fail(entry[1].request_id, error)
 
     def _fold(self, chain: tuple[Path, ...]) -> bool:
         """Fold a policy in while nothing runs; when that fails, all requests that wait for it fail."""
+        began = time.monotonic()
         self._adapters.unload_idle()
         self._plain_probes.clear()
         try:
             self._policy.fold(chain)
+        except EngineDiedError:
+            raise
         except SealError as error:
-            for request in [request for request in self._waiting if request.policy.adapters == chain]:
-                self._fail(request.request_id, error)
+            for request in [request for _, request in self._waiting if request.policy.adapters == chain]:
+                self._fail(request.request_id, error, retryable=not isinstance(error, ReceiptError))
             return False
+        self._fold_seconds = time.monotonic() - began
         return True
 
     def _begin(self, request: SampleRequest | AnswerRequest) -> None:
-        _check(request)
-        if _has_adapter(request) and not self._takes_adapters:
+        check_request(request)
+        if has_adapter(request) and not self._takes_adapters:
             raise GenerateError("asked to answer with an adapter, but engine_args.enable_lora is false: set it to true for evaluators")
         prompts = (request.prompt,) if isinstance(request, SampleRequest) else request.prompts
         asked = request.sampling.max_new_tokens if isinstance(request, SampleRequest) else request.max_new_tokens
-        running = _Running(request=request, fitted=fit_prompts(self._loaded, prompts, asked))
+        running = Running(request=request, fitted=fit_prompts(self._loaded, prompts, asked))
         self._running[request.request_id] = running
         if isinstance(request, SampleRequest):
-            self._begin_sample(request, running)
+            parts = list(sample_parts(request, running.fitted, self._no_adapter(running), self._stops))
         else:
-            self._begin_answer(request, running)
+            parts = self._answer_parts(request, running)
+        running.parts += [part.name for part in parts]
+        self._vllm.add(parts)
 
-    def _begin_sample(self, request: SampleRequest, running: _Running) -> None:
-        sampling = request.sampling
-        adapter = self._no_adapter(running)
-        for index, seed in enumerate(request.seeds):
-            self._add(
-                f"{request.request_id}#{index}",
-                running.fitted.prompts[0],
-                adapter,
-                running,
-                temperature=sampling.temperature,
-                top_p=sampling.top_p,
-                max_tokens=running.fitted.max_new_tokens,
-                seed=seed,
-                logprobs=0,
-                stop_token_ids=self._stops,
-            )
-
-    def _begin_answer(self, request: AnswerRequest, running: _Running) -> None:
-        prompts, limit = running.fitted.prompts, running.fitted.max_new_tokens
+    def _answer_parts(self, request: AnswerRequest, running: Running) -> list[Part]:
         if request.adapter is None:
-            adapter = self._no_adapter(running)
-        else:
-            adapter = self._adapters.borrow(request.adapter)
-            running.adapters.append(adapter)
-        for index, ids in enumerate(prompts):
-            probes = PROBE_LOGPROBS if index == 0 and request.adapter is not None else None
-            sampling = {"temperature": 0.0, "max_tokens": limit, "stop_token_ids": self._answer_stops, "logprobs": probes}
-            self._add(f"{request.request_id}#{index}", ids, adapter, running, **sampling)
-        running.plain_probe = self._plain_probes.get(tuple(prompts[0]))
-        if request.adapter is not None and running.plain_probe is None:
-            part = f"{request.request_id}#{_PROBE_PART}"
-            self._add(part, prompts[0], self._no_adapter(running), running, temperature=0.0, max_tokens=1, logprobs=PROBE_LOGPROBS)
+            return list(answer_parts(request, running.fitted, self._no_adapter(running), self._answer_stops))
+        adapter = self._adapters.borrow(request.adapter)
+        running.adapters.append(adapter)
+        parts = list(answer_parts(request, running.fitted, adapter, self._answer_stops))
+        running.plain_probe = self._plain_probes.get(tuple(running.fitted.prompts[0]))
+        if running.plain_probe is None:
+            parts.append(probe_part(running, self._no_adapter(running)))
+        return parts
 
-    def _no_adapter(self, running: _Running) -> HeldAdapter | None:
+    def _no_adapter(self, running: Running) -> HeldAdapter | None:
         """Return what a row of the policy alone gets: nothing, or zeros where others of the batch have adapters (see the hazard)."""
         if not self._plain_rows_need_zeros or not any(other.adapters for other in self._running.values()):
             return None
@@ -194,62 +195,35 @@ class VllmGenerationEngine:
         running.adapters.append(zeros)
         return zeros
 
-    def _add(self, part: str, ids: list[int], adapter: HeldAdapter | None, running: _Running | None, **sampling: Any) -> None:
-        from vllm import SamplingParams
-        from vllm.sampling_params import RequestOutputKind
-
-        params = SamplingParams(output_kind=RequestOutputKind.FINAL_ONLY, detokenize=False, **sampling)
-        self._engine.add_request(part, {"prompt_token_ids": ids}, params, lora_request=None if adapter is None else adapter.lora)
-        if running is not None:
-            running.parts.append(part)
-
-    def _collect(self, output: Any) -> None:
-        request_id = output.request_id.rpartition("#")[0]
+    def _collect(self, end: PartEnd) -> None:
+        request_id = request_id_of(end.name)
         running = self._running.get(request_id)
         if running is None:
             return
-        running.outputs[output.request_id] = output
+        if end.refusal:
+            self._fail(request_id, GenerateError(end.refusal))
+            return
+        running.outputs[end.name] = end.output
         if len(running.outputs) < len(running.parts):
             return
-        request = running.request
         try:
-            result = self._edits(request, running) if isinstance(request, SampleRequest) else self._answers(request, running)
+            result = self._result(running.request, running)
         except ReceiptError as error:
             self._fail(request_id, error)
         else:
             self._end(request_id)
             self._finished.append(result)
 
-    def _edits(self, request: SampleRequest, running: _Running) -> SampleOutput:
-        edits = tuple(self._edit(running.outputs[part].outputs[0]) for part in running.parts)
-        fitted = running.fitted
-        return SampleOutput(
-            request_id=request.request_id, edits=edits, prompt_tokens=len(fitted.prompts[0]), prompt_truncated=fitted.num_truncated
-        )
+    def _result(self, request: SampleRequest | AnswerRequest, running: Running) -> SampleOutput | AnswerOutput:
+        if isinstance(request, SampleRequest):
+            return edits_of(self._loaded, request, running)
+        delta = 0.0 if request.adapter is None else self._probe(request, running)
+        return answers_of(self._loaded, request, running, delta)
 
-    def _edit(self, completion: Any) -> GeneratedEdit:
-        token_ids = tuple(int(token) for token in completion.token_ids)
-        logprobs = [float(entry[token].logprob) for entry, token in zip(completion.logprobs, token_ids, strict=True)]
-        return GeneratedEdit(
-            text=decode(self._loaded, token_ids),
-            token_ids=token_ids,
-            logprobs=tuple(logprobs),
-            finish_reason="stop" if completion.finish_reason == "stop" else "length",
-        )
-
-    def _answers(self, request: AnswerRequest, running: _Running) -> AnswerOutput:
-        sha256, delta = "", 0.0
-        if request.adapter is not None:
-            sha256, delta = running.adapters[0].sha256, self._probe(request, running)
-        outputs = [running.outputs[part] for part in running.parts[: len(request.prompts)]]
-        texts = [decode(self._loaded, output.outputs[0].token_ids) for output in outputs]
-        answers = tuple(text.partition("\n")[0].strip() for text in texts)
-        return AnswerOutput(request_id=request.request_id, answers=answers, adapter_sha256=sha256, probe_delta=delta)
-
-    def _probe(self, request: AnswerRequest, running: _Running) -> float:
+    def _probe(self, request: AnswerRequest, running: Running) -> float:
         """Return what the adapter changes. The adapted side is the request that answers the first question. Raises ReceiptError."""
         if running.plain_probe is None:
-            running.plain_probe = first_logprobs(running.outputs[f"{request.request_id}#{_PROBE_PART}"])
+            running.plain_probe = first_logprobs(running.outputs[running.probe_name])
             if len(self._plain_probes) >= _MAX_PROBES:
                 self._plain_probes.clear()
             self._plain_probes[tuple(running.fitted.prompts[0])] = running.plain_probe
@@ -261,6 +235,15 @@ class VllmGenerationEngine:
             )
         return delta
 
+    def _broke(self, error: RuntimeError) -> None:
+        """Fail the requests at work. Raises EngineDiedError when vLLM breaks again and again with nothing finished in between."""
+        reason = f"vLLM broke with {len(self._running)} requests at work: {' '.join(str(error).split())[:300]}"
+        self._num_breaks += 1
+        if self._num_breaks >= _MAX_BREAKS:
+            raise EngineDiedError(f"{reason} ({self._num_breaks} times in a row)") from error
+        for request_id in list(self._running):
+            self._fail(request_id, GenerateError(reason), retryable=True)
+
     def _fail(self, request_id: str, error: SealError, *, retryable: bool = False) -> None:
         self.cancel(request_id)
         self._finished.append(RequestFailed(request_id=request_id, error=error, retryable=retryable or isinstance(error, StoreError)))
@@ -270,24 +253,19 @@ class VllmGenerationEngine:
             self._adapters.give_back(held)
 
     def _warm_up(self) -> None:
-        """Generate a little, greedily and sampled, so that first-use costs come before any deadline."""
-        ids = [self._loaded.eos_token_id] * 4
-        self._add("warm-up#greedy", ids, None, None, temperature=0.0, max_tokens=2, logprobs=PROBE_LOGPROBS)
-        self._add("warm-up#sampled", ids, None, None, temperature=1.0, top_p=0.9, seed=1, max_tokens=2, logprobs=0)
-        while self._engine.has_unfinished_requests():
-            self._engine.step()
+        """Generate a little, without and with an adapter, so that first-use costs come before any deadline. Raises ConfigError."""
+        self._run_alone(warm_up_parts(self._loaded.eos_token_id, None))
+        if self._takes_adapters:
+            zeros = self._adapters.borrow_without_effect()
+            self._run_alone(warm_up_parts(self._loaded.eos_token_id, zeros))
+            self._adapters.give_back(zeros)
 
-
-def _has_adapter(request: SampleRequest | AnswerRequest) -> bool:
-    return isinstance(request, AnswerRequest) and request.adapter is not None
-
-
-def _check(request: SampleRequest | AnswerRequest) -> None:
-    """Refuse what vLLM would not refuse itself, or would wait for without end. Raises GenerateError."""
-    if isinstance(request, SampleRequest):
-        if not request.seeds or not all(0 <= seed < _SEED_LIMIT for seed in request.seeds) or request.sampling.max_new_tokens < 1:
-            raise GenerateError(f"expected at least one seed from 0 to 2**63 - 1 and max_new_tokens >= 1, got {request.seeds}")
-    elif not request.prompts or request.max_new_tokens < 1:
-        raise GenerateError(
-            f"expected at least one prompt and max_new_tokens >= 1, got {len(request.prompts)} prompts, {request.max_new_tokens} tokens"
-        )
+    def _run_alone(self, parts: Iterable[Part]) -> None:
+        deadline = time.monotonic() + _WARM_UP_SECONDS
+        self._vllm.add(list(parts))
+        while self._vllm.num_parts:
+            if time.monotonic() > deadline:
+                raise ConfigError(f"vLLM did not answer within {_WARM_UP_SECONDS:g} s of its start: see its output")
+            for end in self._vllm.step(_STEP_SECONDS):
+                if end.refusal:
+                    raise ConfigError(f"vLLM does not serve this model: {end.refusal}")

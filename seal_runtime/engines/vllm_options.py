@@ -1,4 +1,4 @@
-"""How vLLM's engine is made in this process: environment, arguments, and errors that say what to do.
+"""How vLLM is started, in this process or in one of its own: environment, arguments, and errors that say what to do.
 
 What a topology gives as `engine_args` is passed on verbatim; everything else has a default here. Only `max_lora_rank` is changed:
 vLLM allows few values, so it is rounded up to the next of them.
@@ -8,12 +8,16 @@ import importlib.util
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from seal_runtime.engines import vllm_child
 from seal_runtime.engines.model_loading import resolve_model_path
+from seal_runtime.engines.vllm_async import AsyncDriver
+from seal_runtime.engines.vllm_driver import InProcessDriver, VllmDriver
 from seal_runtime.errors import ConfigError
 
 EngineArgs = Mapping[str, str | int | float | bool]
+Mode = Literal["auto", "in-process", "async"]
 
 ALLOWED_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 PROBE_LOGPROBS = 20
@@ -23,22 +27,50 @@ _CPU_BLOCK_TOKENS = 32
 _CACHED_ADAPTERS_PER_SLOT = 4
 
 
-def start_engine(model: str, *, dtype: str, device: str, max_batch_rows: int, engine_args: EngineArgs) -> tuple[Any, dict[str, Any]]:
-    """Return a running LLMEngine and the arguments it got. Raises ConfigError."""
+def start_vllm(
+    model: str, *, dtype: str, device: str, max_batch_rows: int, mode: Mode, engine_args: EngineArgs
+) -> tuple[VllmDriver, dict[str, Any]]:
+    """Return a running vLLM and the arguments it got. Raises ConfigError."""
     if importlib.util.find_spec("vllm") is None:
-        raise ConfigError("engine 'vllm' needs the vllm package: install seal-runtime[vllm], or set engine: transformers")
+        raise ConfigError("engine 'vllm' needs the vllm package: pip install 'seal-runtime[vllm]', or set engine: transformers")
     if model.startswith("random:"):
         raise ConfigError(f"engine 'vllm' loads models from folders and the hub, not {model!r}: set engine: transformers")
     path = resolve_model_path(model)
+    arguments = complete_args(engine_args, dtype=dtype, device=device, max_batch_rows=max_batch_rows)
+    is_async = mode == "async" or (mode == "auto" and device != "cpu")
+    if (is_async or _num_workers(arguments) > 1) and not vllm_child.is_installed():
+        raise ConfigError(
+            "vLLM's processes would outlive a killed agent, because seal-runtime is not installed in this environment: "
+            "`pip install --no-deps -e .` in its folder, or engine_mode: in-process"
+        )
     _set_environment(path, device)
+    try:
+        return _make_driver(path, arguments, is_async=is_async), arguments
+    except (TypeError, ValueError, OSError, RuntimeError, AssertionError) as error:
+        raise cannot_serve(model, engine_args, error) from error
+
+
+def cannot_serve(model: str, engine_args: EngineArgs, error: Exception) -> ConfigError:
+    """Return the error that says what to do when vLLM does not come up."""
+    return ConfigError(f"vLLM cannot serve {model!r}: {_advice(error)} (engine_args {dict(engine_args)}; {_summary(error)})")
+
+
+def _make_driver(path: str, arguments: dict[str, Any], *, is_async: bool) -> VllmDriver:
+    from vllm.engine.arg_utils import AsyncEngineArgs
     from vllm.engine.arg_utils import EngineArgs as VllmArgs
+
+    if is_async:
+        from vllm.v1.engine.async_llm import AsyncLLM
+
+        return AsyncDriver(lambda: AsyncLLM.from_engine_args(AsyncEngineArgs(model=path, **arguments)))
     from vllm.v1.engine.llm_engine import LLMEngine
 
-    arguments = complete_args(engine_args, dtype=dtype, device=device, max_batch_rows=max_batch_rows)
-    try:
-        return LLMEngine.from_engine_args(VllmArgs(model=path, **arguments)), arguments
-    except (TypeError, ValueError, OSError, RuntimeError, AssertionError) as error:
-        raise ConfigError(f"vLLM cannot serve {model!r}: {_advice(error)} (engine_args {dict(engine_args)}; {_summary(error)})") from error
+    vllm_child.announce(None)
+    return InProcessDriver(LLMEngine.from_engine_args(VllmArgs(model=path, **arguments)))
+
+
+def _num_workers(arguments: Mapping[str, Any]) -> int:
+    return int(arguments.get("tensor_parallel_size", 1)) * int(arguments.get("pipeline_parallel_size", 1))
 
 
 def complete_args(engine_args: EngineArgs, *, dtype: str, device: str, max_batch_rows: int) -> dict[str, Any]:
@@ -76,6 +108,7 @@ def allowed_rank(rank: int) -> int:
 
 def _set_environment(path: str, device: str) -> None:
     """Set what vLLM reads at import; what the user has set stays, but for the one thing that stepping in this process needs."""
+    # AsyncLLM starts its process all the same; on a CPU this keeps it from starting a second one.
     os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
     defaults = {"VLLM_LOGGING_LEVEL": "WARNING", "VLLM_NO_USAGE_STATS": "1"}
     if Path(path).is_dir():

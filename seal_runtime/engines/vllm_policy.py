@@ -8,21 +8,21 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from seal_runtime.engines.adapter_files import LoraAdapter, check_fits, read_adapter
 from seal_runtime.engines.policy_folding import folded_weight
-from seal_runtime.errors import ConfigError, GenerateError, StoreError
+from seal_runtime.engines.vllm_driver import VllmDriver
+from seal_runtime.errors import ConfigError, EngineDiedError, GenerateError, StoreError
 
 
 class VllmPolicy:
     """Knows which chain is folded in. `scratch` is a folder in memory for the weights on their way; without room there, the disk serves."""
 
-    def __init__(self, engine: Any, base: Path, shapes: Mapping[str, tuple[int, int]], scratch: Path) -> None:
-        self._engine = engine
+    def __init__(self, vllm: VllmDriver, base: Path, shapes: Mapping[str, tuple[int, int]], scratch: Path) -> None:
+        self._vllm = vllm
         self._base = base
         self._shapes = shapes
         self._scratch = scratch
@@ -52,10 +52,11 @@ class VllmPolicy:
     def _reload(self, folder: Path) -> None:
         self.chain = (folder,)  # whatever happens now, it is no policy that anybody asks for
         try:
-            self._engine.collective_rpc("reload_weights", kwargs={"weights_path": str(folder)})
-        except (ValueError, KeyError) as error:
+            self._vllm.reload_weights(str(folder))
+        except EngineDiedError:
+            raise
+        except (ValueError, KeyError, RuntimeError) as error:
             raise GenerateError(f"vLLM did not take the policy's weights: {' '.join(str(error).split())[:300]}") from error
-        self._engine.reset_prefix_cache()
 
 
 def base_folder(path: str, revision: str | None) -> Path:

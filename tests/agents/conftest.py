@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+sys.path.insert(0, str(Path(__file__).parent.parent / "protocol"))
 sys.path.insert(0, str(Path(__file__).parent))
 
 from mini_controller import AgentProcess, MiniController, StartAgent, fake_topology

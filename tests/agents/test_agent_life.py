@@ -8,6 +8,7 @@ import pytest
 from jobs_for_tests import adapt_job, credit_job, evaluate_job, propose_job
 from mini_controller import MiniController, StartAgent, fake_topology
 
+from agents.__main__ import EXIT_DISMISSED
 from protocol.jobs import AdaptResult, CreditResult, EvaluateResult, ProposeResult, Role
 from protocol.messages import Cancel, Drain, Heartbeat, JobFailed, Ready, Register, Reject, Shutdown
 
@@ -65,6 +66,13 @@ def test_shutdown_drops_what_is_held(controller: MiniController, start_agent: St
     assert controller.goodbye() == "shut down: stop now"
     assert controller.answers("round-1/c/propose") == []
     assert agent.wait() == (0, "")
+
+
+def test_an_agent_of_the_launcher_tells_it_that_the_controller_dismissed_it(controller: MiniController, start_agent: StartAgent) -> None:
+    agent = start_agent("critic", "--die-with-parent")
+    controller.ready("critic")
+    controller.send("critic", Shutdown(reason="the run is over"))
+    assert agent.wait() == (EXIT_DISMISSED, "")
 
 
 def test_drain_finishes_what_is_held_and_leaves(controller: MiniController, start_agent: StartAgent) -> None:

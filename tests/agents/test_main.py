@@ -58,6 +58,7 @@ def test_devices_cannot_be_pinned_too_late(monkeypatch: pytest.MonkeyPatch) -> N
     [
         (["trainer"], "--connection"),
         (["painter", "--connection", "x"], "invalid choice: 'painter'"),
+        (["trainer+evaluator", "--connection", "x"], "only proposer+evaluator share a process, got 'trainer+evaluator'"),
         (["trainer", "--connection", "x", "--gpu", "zero"], "device numbers such as 0 or 0,1, got 'zero'"),
         (["trainer", "--connection", "x", "--gpu", "1,1"], "different device numbers"),
         (["trainer", "--connection", "x", "--gpu=-1"], "different device numbers"),
@@ -68,6 +69,12 @@ def test_wrong_arguments_are_named(arguments: list[str], complaint: str, capsys:
         main(arguments)
     assert caught.value.code == 2
     assert complaint in capsys.readouterr().err
+
+
+def test_two_roles_need_two_names(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(environment, "pin_devices", lambda gpus: None)
+    assert main(["proposer+evaluator", "--connection", "x", "--name", "one"]) == 2
+    assert "--name with 2 names joined by +" in capsys.readouterr().err
 
 
 def test_our_packages_are_ours() -> None:

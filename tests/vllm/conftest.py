@@ -1,4 +1,4 @@
-"""Real vLLM on CPU: `test_vllm_*.py` are collected only where it is installed (`make test-vllm`). One engine serves all tests."""
+"""Real vLLM on CPU: `test_vllm_*.py` are collected only where it is installed (`make test-vllm`). An engine of each mode serves all."""
 
 import importlib.util
 import time
@@ -11,13 +11,14 @@ import pytest
 from protocol.jobs import LoraSpec, OptimSpec
 from seal_runtime.engines.base import AdaptRequest, Policy
 from seal_runtime.engines.factory import make_adapt_engine, make_generation_engine
+from seal_runtime.engines.model_loading import LoadedModel, load_model
 from seal_runtime.tasks.fictional import FictionalWorldTask
 
 if importlib.util.find_spec("vllm") is None:
     collect_ignore_glob = ["test_vllm_*.py"]
 
 MODEL = "builtin:seal-tiny"
-NUM_ADAPTERS = 10
+NUM_ADAPTERS = 20
 
 Drain = Callable[[Any, Sequence[Any]], dict[str, Any]]
 
@@ -81,15 +82,24 @@ def adapters(instances: list[Any], tmp_path_factory: pytest.TempPathFactory) -> 
     return [request.output_dir for request in requests]
 
 
-@pytest.fixture(scope="session")
-def vllm_engine() -> Iterator[Any]:
-    """Yield an engine with fewer slots than there are adapters."""
-    engine = make_generation_engine("vllm", model=MODEL, engine_args={"max_loras": 4, "max_lora_rank": 16})
+@pytest.fixture(scope="session", params=["in-process", "async"])
+def vllm_engine(request: pytest.FixtureRequest) -> Iterator[Any]:
+    """Yield an engine with fewer slots than there are adapters, stepped on this thread and then in a process of its own."""
+    engine = make_generation_engine("vllm", model=MODEL, mode=request.param, engine_args={"max_loras": 4, "max_lora_rank": 16})
     yield engine
+    folder = engine._adapters.folder
+    assert folder.is_dir()
     engine.close()
+    assert not folder.exists()
 
 
 @pytest.fixture(scope="session")
 def transformers_engine() -> Any:
     """Return the engine to compare with."""
     return make_generation_engine("transformers", model=MODEL)
+
+
+@pytest.fixture(scope="session")
+def plain_model() -> LoadedModel:
+    """Return the model as transformers has it, to judge where two answers part."""
+    return load_model(MODEL)

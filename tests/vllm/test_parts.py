@@ -1,12 +1,21 @@
 """What engine vllm does around vLLM itself, which needs no vLLM: arguments, probes, and what a killed process leaves in memory."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
-from seal_runtime.engines import vllm_adapters
 from seal_runtime.engines.vllm_adapters import VllmAdapters
 from seal_runtime.engines.vllm_options import allowed_rank, complete_args
 from seal_runtime.engines.vllm_receipts import probe_delta
 from seal_runtime.errors import ConfigError
+from seal_runtime.store import leftovers
+
+MAKE_SCRATCH = (
+    "import sys; from pathlib import Path; from seal_runtime.store.leftovers import make_scratch; "
+    "print(make_scratch('vllm', Path(sys.argv[1])))"
+)
 
 
 @pytest.mark.parametrize(("rank", "allowed"), [(1, 1), (2, 8), (16, 16), (100, 128), (257, 320), (512, 512)])
@@ -31,10 +40,10 @@ def test_given_arguments_win_and_others_have_defaults_for_the_device():
 
 
 def test_folders_of_killed_processes_are_removed_and_those_in_use_stay(tmp_path, monkeypatch):
-    monkeypatch.setattr(vllm_adapters, "_memory_folder", lambda: tmp_path)
-    abandoned = tmp_path / "seal-vllm-killed"
-    abandoned.mkdir()
-    (abandoned / "lock").touch()
+    monkeypatch.setattr(leftovers, "_MEMORY", tmp_path)
+    killed = subprocess.run([sys.executable, "-c", MAKE_SCRATCH, str(tmp_path)], capture_output=True, text=True, check=True)
+    abandoned = Path(killed.stdout.strip())
+    assert abandoned.is_dir()
     first = VllmAdapters(None, {}, 8)
     second = VllmAdapters(None, {}, 8)
     assert not abandoned.exists()

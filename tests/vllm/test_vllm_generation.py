@@ -1,21 +1,22 @@
 """vLLM answers as the transformers engine does, for many adapters and policies, and samples from the same distribution."""
 
 import math
-import os
 from dataclasses import replace
-from pathlib import Path
 
 import psutil
 import pytest
 
 from protocol.jobs import SamplingSpec
+from seal_runtime.bench.generation_agreement import greedy_agreement
 from seal_runtime.engines.adapter_files import read_adapter, write_adapter
 from seal_runtime.engines.base import AnswerRequest, Policy, RequestFailed, SampleRequest
 from seal_runtime.engines.factory import make_generation_engine
+from seal_runtime.engines.vllm_driver import InProcessDriver
 from seal_runtime.errors import ConfigError, GenerateError, StoreError
 from seal_runtime.store.adapters import adapter_sha256
 
 BASE = Policy(version=0, adapters=())
+TIE_NATS = 1e-3
 
 
 def _ask(name, instance, adapter=None, policy=BASE, limit=8):
@@ -28,19 +29,21 @@ def _sample(name, instance, seeds, policy=BASE, temperature=1.0):
     return SampleRequest(request_id=name, policy=policy, prompt=instance.prompt, sampling=sampling, seeds=tuple(seeds))
 
 
-def _share_equal(left, right):
-    pairs = [pair for name in right for pair in zip(left[name].answers, right[name].answers, strict=True)]
-    return sum(ours == theirs for ours, theirs in pairs) / len(pairs)
+def _check_agreement(found, num_compared):
+    """Rounding moves a log-probability by up to 1e-4 nats in float32, so two tokens change places only where they are about that close."""
+    assert found.num_compared == num_compared
+    assert found.num_equal >= 0.99 * num_compared
+    assert found.largest_gap < TIE_NATS
 
 
 def test_greedy_answers_of_many_adapters_and_plain_rows_in_one_batch_equal_transformers(
-    vllm_engine, transformers_engine, instances, adapters, drain
+    vllm_engine, transformers_engine, plain_model, instances, adapters, drain
 ):
     """More adapters than slots, and rows of the policy alone among them, which vLLM on CPU would give the last slot's adapter."""
     requests = [_ask(f"adapted-{index}", instance, adapters[index]) for index, instance in enumerate(instances)]
     requests += [_ask(f"plain-{index}", instance) for index, instance in enumerate(instances[:5])]
     ours, theirs = drain(vllm_engine, requests), drain(transformers_engine, requests)
-    assert _share_equal(ours, theirs) >= 0.99
+    _check_agreement(greedy_agreement(plain_model, requests, ours, theirs), 12 * (20 + 5))
     for index, adapter in enumerate(adapters):
         assert ours[f"adapted-{index}"].adapter_sha256 == adapter_sha256(adapter)
         assert ours[f"adapted-{index}"].probe_delta > 0.1
@@ -48,7 +51,7 @@ def test_greedy_answers_of_many_adapters_and_plain_rows_in_one_batch_equal_trans
 
 
 def test_policies_switch_without_restart_while_older_requests_finish_and_back_again(
-    vllm_engine, transformers_engine, instances, adapters, drain
+    vllm_engine, transformers_engine, plain_model, instances, adapters, drain
 ):
     first, second = Policy(version=1, adapters=(adapters[0],)), Policy(version=2, adapters=(adapters[0], adapters[1]))
     requests = [
@@ -57,7 +60,7 @@ def test_policies_switch_without_restart_while_older_requests_finish_and_back_ag
         for index, adapter in ((2, adapters[2]), (3, adapters[3]), (0, None))
     ]
     ours, theirs = drain(vllm_engine, requests), drain(transformers_engine, requests)
-    assert _share_equal(ours, theirs) >= 0.97
+    _check_agreement(greedy_agreement(plain_model, requests, ours, theirs), 12 * 9)
     again = drain(vllm_engine, [_ask("again", instances[0])])["again"]
     assert again.answers == ours["v0-0"].answers
 
@@ -115,6 +118,7 @@ def test_bad_requests_fail_alone_and_cancelled_ones_vanish(vllm_engine, instance
 def test_memory_and_loaded_adapters_stay_flat_over_hundreds(vllm_engine, instances, adapters, tmp_path, drain):
     source = read_adapter(adapters[0])
     prompts = (instances[0].questions[0].prompt,)
+    num_bytes = sum(a_RI.nbytes + b_OR.nbytes for a_RI, b_OR in source.factors.values())
 
     def measure(numbers):
         requests = []
@@ -127,18 +131,21 @@ def test_memory_and_loaded_adapters_stay_flat_over_hundreds(vllm_engine, instanc
 
     measure(range(100))
     before = _resident_bytes()
-    measure(range(100, 300))
-    assert _resident_bytes() - before < 40 << 20
+    measure(range(100, 400))
+    assert _resident_bytes() - before < 300 * num_bytes / 3
     assert len(vllm_engine._adapters._held) <= 5
+    assert len([path for path in vllm_engine._adapters.folder.iterdir() if path.is_dir()]) <= 5
 
 
 def _resident_bytes():
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    return sum(process.memory_info().rss for process in (psutil.Process(), *psutil.Process().children(recursive=True)))
 
 
-def test_nothing_can_outlive_the_process_because_it_has_no_children(vllm_engine, instances, drain):
+def test_an_engine_stepped_on_this_thread_has_no_children_that_could_outlive_it(vllm_engine, instances, drain):
     drain(vllm_engine, [_ask("childless", instances[0])])
-    assert psutil.Process().children(recursive=True) == []
+    # Earlier tests leave multiprocessing's resource tracker, which ends with its pipe.
+    engines = [child for child in psutil.Process().children(recursive=True) if "spawn_main" in " ".join(child.cmdline())]
+    assert (engines == []) == isinstance(vllm_engine._vllm, InProcessDriver)
 
 
 def test_arguments_that_vllm_refuses_say_what_to_do():
