@@ -22,6 +22,8 @@ ChildState = Literal["waiting", "running", "left", "given_up"]
 
 TETHER = Path(__file__).with_name("tether.py")
 LAST_OUTPUT_BYTES = 8192
+EXIT_DISMISSED = 6
+"""What `agents.__main__` ends with after a controller's Shutdown."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -34,7 +36,11 @@ class Child:
     state: ChildState = "waiting"
     start_at: float = 0.0
     """Not before this time (the backend's clock) while `waiting`."""
+    is_leaving: bool = False
+    """It was asked to leave: however it ends, it is not started again."""
     process: subprocess.Popen[bytes] | None = None
+    started_at: float = 0.0
+    """When this life began (the backend's clock)."""
 
     @property
     def pid(self) -> int | None:
@@ -75,6 +81,16 @@ class Child:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.process.pid, number)
 
+    @property
+    def agents(self) -> list[str]:
+        """Return the names of the agents that the process is to the controller, one for each role."""
+        return self.spec.name.split("+")
+
+    @property
+    def is_kept(self) -> bool:
+        """Say whether the process runs or will be started (again), and nobody asked it to leave."""
+        return self.state in ("waiting", "running") and not self.is_leaving
+
     def last_output(self, num_lines: int = 6) -> str:
         """Return the last lines that the process wrote to stdout or stderr, for error messages."""
         try:
@@ -92,6 +108,16 @@ def _has_ended(process: subprocess.Popen[bytes]) -> bool:
     if hasattr(os, "waitid"):
         return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
     return process.poll() is not None  # macOS before Python 3.13
+
+
+def was_stopped(code: int) -> bool:
+    """Say whether an exit code is that of a process that somebody stopped: a good end, or SIGTERM before it could make one."""
+    return code in (0, -signal.SIGTERM)
+
+
+def was_dismissed(code: int) -> bool:
+    """Say whether an agent ended because its controller said that the run is over."""
+    return code == EXIT_DISMISSED
 
 
 def describe_exit(code: int) -> str:

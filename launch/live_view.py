@@ -58,7 +58,8 @@ class LiveView:
         if self._live is not None:
             self._live.update(self._picture(status, problems), refresh=True)
         elif self._clock() >= self._line_due or any(_kind(problem) not in self._told for problem in problems):
-            self._tell([*(status.problems if status is not None else ()), *problems])
+            found = (*(alarm.text for alarm in status.alarms), *status.problems) if status is not None else ()
+            self._tell([*found, *problems])
             self._line_due = self._clock() + LINE_EVERY_SECONDS
             line = status_line(status) if status is not None else WAITING
             if line != self._last_line:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import structlog
 
-from launch.child import Child, describe_exit
+from launch.child import Child, describe_exit, was_dismissed, was_stopped
 from launch.restarts import FIRST_DELAY_SECONDS, RestartBudget
 from launch.specs import AgentSpec
 from seal_runtime.errors import LaunchError
@@ -22,6 +22,9 @@ EXIT_DONE, EXIT_USAGE, EXIT_STOPPED, EXIT_FAILED = 0, 2, 3, 4
 FINAL_EXIT_CODES = frozenset({EXIT_DONE, EXIT_USAGE, EXIT_STOPPED, EXIT_FAILED})
 """Exit codes with which the controller says that the run is over; every other end is a death and the controller resumes."""
 
+RECALL_SECONDS = 5.0
+"""An agent that was dismissed is started again when a controller still serves after so long: the one that dismissed it died before it
+could end, and the run goes on."""
 _FULL_DISK_BYTES = 1 << 20
 """With less free space than this a death is blamed on the disk: the process itself can then often not say so."""
 
@@ -65,12 +68,11 @@ class LocalBackend:
         grace: Grace | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        def child(spec: AgentSpec) -> Child:
-            budget = RestartBudget(max_restarts=max_restarts, first_delay_seconds=first_delay_seconds)
-            return Child(spec=spec, output=log_dir / f"{spec.name}.out", budget=budget)
-
-        self.controller = child(controller)
-        self.agents = [child(spec) for spec in agents]
+        self._log_dir = log_dir
+        self._max_restarts = max_restarts
+        self._first_delay_seconds = first_delay_seconds
+        self.controller = self._child(controller)
+        self.agents = [self._child(spec) for spec in agents]
         self.exit_code: int | None = None
         self.problems: list[str] = []
         self._bus = bus
@@ -92,10 +94,14 @@ class LocalBackend:
                 self._watch_agent(agent, serving=serving)
         return self.exit_code
 
+    def add(self, spec: AgentSpec) -> None:
+        """Take in another agent; it starts as soon as the controller serves."""
+        self.agents.append(self._child(spec))
+
     def given_up_roles(self) -> list[str]:
         """Return the roles of which every local agent died too often."""
-        roles = {agent.spec.role for agent in self.agents}
-        return sorted(role for role in roles if all(a.state == "given_up" for a in self.agents if a.spec.role == role))
+        roles = {role for agent in self.agents for role in agent.spec.roles}
+        return sorted(role for role in roles if all(a.state == "given_up" for a in self.agents if role in a.spec.roles))
 
     def finish(self, *, hurry: Callable[[], bool] = lambda: False) -> None:
         """Wait for the agents to leave after the run's end, then make them."""
@@ -121,8 +127,13 @@ class LocalBackend:
                 child.send_signal(number)
             self._wait(alive, seconds, hurry if number is signal.SIGTERM else lambda: False)
 
+    def _child(self, spec: AgentSpec) -> Child:
+        budget = RestartBudget(max_restarts=self._max_restarts, first_delay_seconds=self._first_delay_seconds)
+        return Child(spec=spec, output=self._log_dir / f"{spec.name}.out", budget=budget)
+
     def _start(self, child: Child) -> None:
         child.start()
+        child.started_at = self._clock()
         log.info("process_started", process=child.spec.name, pid=child.pid, gpus=list(child.spec.gpus), start=child.budget.deaths + 1)
 
     def _watch_controller(self) -> None:
@@ -155,16 +166,21 @@ class LocalBackend:
         if child.state == "waiting" and serving and self._clock() >= child.start_at:
             self._start(child)
         code = child.exit_code()
-        if code == 0:
+        if code is None:
+            return
+        if was_dismissed(code) and not child.is_leaving:
+            child.state, child.start_at = "waiting", self._clock() + RECALL_SECONDS
+            log.info("agent_dismissed", process=child.spec.name)
+        elif was_stopped(code) or child.is_leaving:
             child.state = "left"
-            log.info("agent_left", process=child.spec.name)
-        elif code is not None:
+            log.info("agent_left", process=child.spec.name, how=describe_exit(code), asked_to_leave=child.is_leaving)
+        else:
             self._bury(child, code)
 
     def _bury(self, child: Child, code: int) -> bool:
         """Record a death; say whether the process will be started again."""
         # Wrong arguments or configuration stay wrong however often the process starts.
-        delay = child.budget.next_delay() if code != EXIT_USAGE else None
+        delay = child.budget.next_delay(self._clock() - child.started_at) if code != EXIT_USAGE else None
         how = describe_exit(code)
         log.error("process_died", process=child.spec.name, how=how, deaths=child.budget.deaths, last_output=child.last_output())
         if delay is None:

@@ -1,11 +1,14 @@
-"""Ask a run's controller how it goes, or to stop, through the run's connection file. A controller that is away is None, not an error."""
+"""Ask a run's controller how it goes, to stop, or to drain an agent, through the run's connection file.
+
+A controller that is away is None, not an error.
+"""
 
 import os
 import socket
 from pathlib import Path
 
 from protocol.errors import ChannelError, ChannelTimeout, ProtocolError
-from protocol.messages import Done, FromObserver, StatusReply, StatusRequest, StopRequest
+from protocol.messages import Done, DrainRequest, FromObserver, StatusReply, StatusRequest, StopRequest
 from protocol.observer import ObserverClient
 from protocol.security import ConnectionInfo, read_connection_file
 from protocol.status import RunStatus
@@ -61,6 +64,10 @@ class RunObserver:
     def ask_to_stop(self, reason: str) -> bool:
         """Ask the controller to end the run; say whether it took the request."""
         return isinstance(self._request(StopRequest(reason=reason), STOP_TIMEOUT_SECONDS), Done)
+
+    def ask_to_drain(self, agent: str) -> bool:
+        """Ask the controller to let an agent finish its jobs and leave; say whether it took the request."""
+        return isinstance(self._request(DrainRequest(agent=agent), STATUS_TIMEOUT_SECONDS), Done)
 
     def close(self) -> None:
         """Disconnect."""

@@ -5,6 +5,7 @@ starts and by `--gpu`, so that a command line copied out of a log does the same 
 """
 
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -18,13 +19,22 @@ CONTROLLER = "controller"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentSpec:
-    """One process to start. `env` is laid over the launcher's own environment; `gpus` are device indices as nvidia-smi counts them."""
+    """One process to start. `env` is laid over the launcher's own environment; `gpus` are device indices as nvidia-smi counts them.
+
+    `also` has the further roles that the process serves.
+    """
 
     name: str
     role: Role | Literal["controller"]
     argv: tuple[str, ...]
     env: dict[str, str]
     gpus: tuple[int, ...]
+    also: tuple[Role, ...] = ()
+
+    @property
+    def roles(self) -> tuple[Role | Literal["controller"], ...]:
+        """Return every role that the process serves."""
+        return (self.role, *self.also)
 
 
 def controller_spec(run_dir: Path) -> AgentSpec:
@@ -33,24 +43,40 @@ def controller_spec(run_dir: Path) -> AgentSpec:
     return AgentSpec(name=CONTROLLER, role="controller", argv=argv, env=_environment((), threads=1), gpus=())
 
 
-def agent_specs(topology: Topology, *, connection: Path, log_dir: Path) -> list[AgentSpec]:
-    """Return the agents' processes in the order proposers, trainers, evaluators, critics, named `<role>-<index>`."""
-    return [
-        agent_spec(role, f"{role}-{index}", topology.agents(role), index=index, connection=connection, log_dir=log_dir)
-        for role in ROLES
-        for index in range(topology.agents(role).count)
-    ]
+def agent_specs(topology: Topology, *, connection: Path, log_dir: Path, counts: Mapping[Role, int] | None = None) -> list[AgentSpec]:
+    """Return the agents' processes in the order proposers, trainers, evaluators, critics, named `<role>-<index>`.
+
+    Where evaluators share the proposers' engines, a process `proposer-<index>+evaluator-<index>` serves both roles. `counts` stand above
+    those of the topology.
+    """
+    counts = counts or {role: topology.agents(role).count for role in ROLES}
+    specs = []
+    for role in ROLES:
+        if role == "evaluator" and topology.evaluator.share_engine:
+            continue
+        specs += [numbered_spec(topology, role, index, slot=index, connection=connection, log_dir=log_dir) for index in range(counts[role])]
+    return specs
 
 
-def agent_spec(role: Role, name: str, section: AgentConfig, *, index: int, connection: Path, log_dir: Path) -> AgentSpec:
-    """Return the process number `index` of a role."""
+def numbered_spec(topology: Topology, role: Role, index: int, *, slot: int, connection: Path, log_dir: Path) -> AgentSpec:
+    """Return the process `<role>-<index>` on the `slot`-th group of its section's devices."""
+    also: tuple[Role, ...] = ("evaluator",) if role == "proposer" and topology.evaluator.share_engine else ()
+    name = "+".join(f"{served}-{index}" for served in (role, *also))
+    return agent_spec(role, name, topology.agents(role), index=slot, connection=connection, log_dir=log_dir, also=also)
+
+
+def agent_spec(
+    role: Role, name: str, section: AgentConfig, *, index: int, connection: Path, log_dir: Path, also: tuple[Role, ...] = ()
+) -> AgentSpec:
+    """Return a process of a role on the `index`-th group of devices. It serves `also` besides; `name` has a name for each, joined by +."""
     first = index * section.gpus_per_agent
     gpus = section.gpus[first : first + section.gpus_per_agent]
-    argv = [sys.executable, "-m", "agents", role, "--connection", str(connection), "--name", name, "--log-dir", str(log_dir)]
+    roles = "+".join((role, *also))
+    argv = [sys.executable, "-m", "agents", roles, "--connection", str(connection), "--name", name, "--log-dir", str(log_dir)]
     if gpus:
         argv += ["--gpu", device_list(gpus)]
     argv.append("--die-with-parent")
-    return AgentSpec(name=name, role=role, argv=tuple(argv), env=_environment(gpus, threads=section.threads), gpus=gpus)
+    return AgentSpec(name=name, role=role, argv=tuple(argv), env=_environment(gpus, threads=section.threads), gpus=gpus, also=also)
 
 
 def device_list(gpus: tuple[int, ...]) -> str:

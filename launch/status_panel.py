@@ -18,6 +18,8 @@ FIXED_LINES = 10
 """Lines of the picture beside studies, agents and problems."""
 MIN_STUDIES = 3
 ENDED = ("done", "stopped", "failed", "interrupted")
+SILENT_SECONDS = 5.0
+"""An agent that was not heard for so long is shown with how long; heartbeats come every second unless bus.heartbeat_seconds differs."""
 NARROW = 72
 """Below this width the least needed columns are left out."""
 
@@ -26,12 +28,20 @@ def render(status: RunStatus, width: int, height: int | None = None) -> Renderab
     """Return the whole picture for a terminal of `width` columns. `height` lines leave out finished studies, oldest first."""
     parts: list[RenderableType] = [_headline(status), _progress(status, width)]
     if status.studies:
-        room = len(status.studies) if height is None else max(MIN_STUDIES, height - FIXED_LINES - len(status.agents) - len(status.problems))
+        room = (
+            len(status.studies)
+            if height is None
+            else max(MIN_STUDIES, height - FIXED_LINES - len(status.agents) - len(status.problems) - len(status.alarms))
+        )
         parts.append(_studies(status.studies, width, room))
     curve = learning_curve(status.studies)
     if curve:
         parts.append(Text(curve, style="cyan"))
     parts.append(_agents(status, width))
+    scaled = [f"{wanted.role}={wanted.count}" for wanted in status.wanted if wanted.request]
+    if scaled and status.phase not in ENDED:
+        parts.append(Text(f"scaled to {' '.join(scaled)}", style="dim"))
+    parts += [Text(f"! {alarm.text}", style="bold red") for alarm in status.alarms]
     parts += [Text(f"! {problem}", style="yellow") for problem in status.problems]
     if status.frames_dropped:
         parts.append(Text(f"! {status.frames_dropped} malformed frames dropped", style="yellow"))
@@ -155,10 +165,9 @@ def _agent_name(agent: AgentStatus) -> str:
 
 
 def _work(agent: AgentStatus) -> str:
-    if not agent.job_ids:
-        return ""
+    silent = f"silent {format_seconds(agent.last_seen_seconds)}" if agent.last_seen_seconds >= SILENT_SECONDS else ""
     more = f" +{len(agent.job_ids) - 1}" if len(agent.job_ids) > 1 else ""
-    return f"{agent.job_ids[0]}{more}"
+    return "  ".join(part for part in (silent, f"{agent.job_ids[0]}{more}" if agent.job_ids else "") if part)
 
 
 def _count(number: int) -> Text:

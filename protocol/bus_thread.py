@@ -9,22 +9,25 @@ import socket as posix
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 import zmq
 from zmq.utils.monitor import parse_monitor_message
 
-from protocol.codec import decode_to_agent
+from protocol.codec import decode_to_agent, encode
 from protocol.errors import ProtocolError
 from protocol.link import AgentLink
-from protocol.messages import FromAgent, ToAgent
+from protocol.messages import FromAgent, Heartbeat, StackReport, ToAgent
 from protocol.security import ConnectionInfo, secure_client
 from protocol.sockets import BusContext, BusSocket, connect, new_socket, receive_frame
 
 log = structlog.get_logger()
 
 MAX_WAITING_MESSAGES = 4096
+MAX_BATCH = 256
+"""Most messages that are received before everything else has its turn."""
+MAX_DROPS_LOGGED = 100
 _MAX_POLL_SECONDS = 1.0
 _REFRESH_SECONDS = 1.0
 _MAX_REFRESH_AFTER_SECONDS = 5.0
@@ -36,7 +39,17 @@ _FAILED_HANDSHAKES: dict[int, str] = {
 }
 _EVENTS = zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED | sum(_FAILED_HANDSHAKES)
 
+_SENTINEL_SECONDS = 0.25
+
 Refresh = Callable[[], ConnectionInfo | None]
+
+
+class Sentinel(Protocol):
+    """Watches the agent's main thread from the bus thread; asked several times a second, whether there is a controller or not."""
+
+    def __call__(self, beat: Heartbeat, *, listening: bool, refused: bool) -> StackReport | None:
+        """Return what the controller should be told of the main thread, if it listens. `refused`: it will never listen again."""
+        ...
 
 
 class BusThread:
@@ -45,18 +58,28 @@ class BusThread:
     `problem` is the last trouble with the connection, "" while all is well; `frames_dropped` counts malformed frames.
     """
 
-    def __init__(self, info: ConnectionInfo, link: AgentLink, *, refresh: Refresh | None, controller_timeout_seconds: float) -> None:
+    def __init__(
+        self,
+        info: ConnectionInfo,
+        link: AgentLink,
+        *,
+        refresh: Refresh | None,
+        controller_timeout_seconds: float,
+        arrival: threading.Event | None = None,
+    ) -> None:
         self.info = info
         self.inbox: queue.Queue[ToAgent] = queue.Queue(MAX_WAITING_MESSAGES)
         self.outbox: queue.Queue[tuple[FromAgent, bytes]] = queue.Queue(MAX_WAITING_MESSAGES)
-        self.frames_dropped = 0
         self.problem = "no answer yet"
         self.failure: Exception | None = None
+        self.sentinel: Sentinel | None = None
         self._link = link
         self._refresh = refresh
+        self._arrival = arrival or threading.Event()
         self._refresh_after_seconds = min(controller_timeout_seconds / 3, _MAX_REFRESH_AFTER_SECONDS)
         self._refresh_at = 0.0
         self._must_reopen = False
+        self._sentinel_at = 0.0
         self._blocked: bytes | None = None
         self._closing: tuple[str, float] | None = None
         self._wake_reader, self._wake_writer = posix.socketpair()
@@ -70,6 +93,11 @@ class BusThread:
             raise
         self._thread = threading.Thread(target=self._run, name="bus", daemon=True)
         self._thread.start()
+
+    @property
+    def frames_dropped(self) -> int:
+        """Return how many malformed frames came."""
+        return self._link.frames_dropped
 
     @property
     def num_owed(self) -> int:
@@ -125,7 +153,7 @@ class BusThread:
     def _may_leave(self, now: float) -> bool:
         """Say whether the thread may end: told to by a Reject, Goodbye is out, nobody is there to hear it, or time is up."""
         if self._closing is None:
-            return self._link.finished
+            return self._link.finished and self.sentinel is None
         nobody_there = not self._link.is_connected and self.num_owed == 0
         return nobody_there or now >= self._closing[1] or (self._link.finished and self._blocked is None)
 
@@ -137,7 +165,8 @@ class BusThread:
         self._say_goodbye(now)
         self._send(now)
         self._look_elsewhere(now)
-        due_seconds = min(self._link.next_due(now), _MAX_POLL_SECONDS)
+        self._ask_sentinel(now)
+        due_seconds = min(self._link.next_due(now), _MAX_POLL_SECONDS if self.sentinel is None else _SENTINEL_SECONDS)
         return due_seconds if self._closing is None else min(due_seconds, max(0.0, self._closing[1] - now))
 
     def _wait(self, timeout_seconds: float) -> None:
@@ -171,20 +200,26 @@ class BusThread:
                 self.problem = self.problem or "the connection was lost"
 
     def _receive(self, now: float) -> None:
-        while not self.inbox.full() and (parts := receive_frame(self._socket)) is not None:
+        # In batches, so that a flood does not keep the heartbeats from going out.
+        for _ in range(MAX_BATCH):
+            if self.inbox.full() or (parts := receive_frame(self._socket)) is None:
+                return
             try:
                 if len(parts) != 1:
                     raise ProtocolError(f"expected one frame, got {len(parts)}")
                 message = self._link.receive(decode_to_agent(parts[0]), now)
             except ProtocolError as error:
-                self.frames_dropped += 1
-                log.warning("frame_dropped", reason=str(error), frames_dropped=self.frames_dropped)
+                self._link.frames_dropped += 1
+                if self.frames_dropped <= MAX_DROPS_LOGGED:
+                    log.warning("frame_dropped", reason=str(error), frames_dropped=self.frames_dropped)
                 continue
             if message is not None:
                 self.inbox.put_nowait(message)
+                self._arrival.set()
 
     def _take_outbox(self, now: float) -> None:
-        while True:
+        # What is not taken stays in the outbox, and a full outbox stops the agent: a controller that is away costs no more memory.
+        while self._link.num_owed < MAX_WAITING_MESSAGES:
             try:
                 message, frame = self.outbox.get_nowait()
             except queue.Empty:
@@ -192,7 +227,10 @@ class BusThread:
             self._link.submit(message, frame, now)
 
     def _say_goodbye(self, now: float) -> None:
-        if self._closing is not None and (self.num_owed == 0 or now >= self._closing[1]):
+        if self._closing is None:
+            return
+        owes = self._link.owes_logs(now) or self.num_owed > 0
+        if not owes or now >= self._closing[1]:
             self._link.say_goodbye(self._closing[0])
 
     def _send(self, now: float) -> None:
@@ -203,6 +241,15 @@ class BusThread:
                 self._blocked = frame
                 return
             self._blocked = None
+
+    def _ask_sentinel(self, now: float) -> None:
+        if self.sentinel is None or now < self._sentinel_at:
+            return
+        self._sentinel_at = now + _SENTINEL_SECONDS
+        is_refused = self._link.finished and self._closing is None
+        report = self.sentinel(self._link.heartbeat(now), listening=self._link.registered and not is_refused, refused=is_refused)
+        if report is not None:
+            self._link.submit(report, encode(report), now)
 
     def _look_elsewhere(self, now: float) -> None:
         """Follow the connection file when the controller is silent: it may have started again with another endpoint and keys."""

@@ -11,11 +11,11 @@ import socket as posix
 import threading
 import time
 
-from protocol.bus_thread import MAX_WAITING_MESSAGES, BusThread, Refresh
+from protocol.bus_thread import MAX_WAITING_MESSAGES, BusThread, Refresh, Sentinel
 from protocol.codec import encode
 from protocol.errors import ChannelError, ChannelTimeout
 from protocol.jobs import Role
-from protocol.link import AgentLink
+from protocol.link import AgentLink, LogSource
 from protocol.messages import FromAgent, Heartbeat, Register, ToAgent
 from protocol.security import ConnectionInfo
 from protocol.status import AgentState
@@ -36,22 +36,25 @@ class _Activity:
         self._job_ids: tuple[str, ...] = ()
         self._touched_at = now
         self._gpu_memory_bytes = 0
+        self._gpu_busy_share: float | None = None
 
     def set(self, state: AgentState, job_ids: tuple[str, ...]) -> None:
         with self._lock:
             self._state, self._job_ids = state, job_ids
 
-    def touch(self, now: float, gpu_memory_bytes: int) -> None:
+    def touch(self, now: float, gpu_memory_bytes: int, gpu_busy_share: float | None) -> None:
         with self._lock:
-            self._touched_at, self._gpu_memory_bytes = now, gpu_memory_bytes
+            self._touched_at, self._gpu_memory_bytes, self._gpu_busy_share = now, gpu_memory_bytes, gpu_busy_share
 
-    def heartbeat(self, now: float) -> Heartbeat:
+    def heartbeat(self, now: float, frames_dropped: int) -> Heartbeat:
         with self._lock:
             return Heartbeat(
                 state=self._state,
                 job_ids=self._job_ids,
                 step_age_seconds=max(0.0, now - self._touched_at),
                 gpu_memory_bytes=self._gpu_memory_bytes,
+                gpu_busy_share=self._gpu_busy_share,
+                frames_dropped=frames_dropped,
             )
 
 
@@ -76,11 +79,13 @@ class AgentChannel:
         package_version: str,
         controller_timeout_seconds: float = CONTROLLER_TIMEOUT_SECONDS,
         refresh: Refresh | None = None,
+        arrival: threading.Event | None = None,
     ) -> "AgentChannel":
         """Begin to connect and register; the Welcome (or Reject) arrives through `receive`.
 
         `refresh` reads the connection file again when the controller is silent and returns None when it cannot be read; it runs in
-        the bus thread. Raises ChannelError when endpoint or keys are malformed, ProtocolError when an argument has no wire form.
+        the bus thread. `arrival` is set whenever a message can be received, for those who wait on several channels.
+        Raises ChannelError when endpoint or keys are malformed, ProtocolError when an argument has no wire form.
         """
         register = Register(
             role=role,
@@ -96,7 +101,7 @@ class AgentChannel:
         now = time.monotonic()
         activity = _Activity(now)
         link = AgentLink(register, controller_timeout_seconds=controller_timeout_seconds, heartbeat=activity.heartbeat, now=now)
-        bus = BusThread(info, link, refresh=refresh, controller_timeout_seconds=controller_timeout_seconds)
+        bus = BusThread(info, link, refresh=refresh, controller_timeout_seconds=controller_timeout_seconds, arrival=arrival)
         return cls(bus, link, activity)
 
     @property
@@ -123,9 +128,20 @@ class AgentChannel:
         """Set what the next heartbeats say of the work; the listed jobs' leases are renewed."""
         self._activity.set(state, job_ids)
 
-    def touch(self, gpu_memory_bytes: int = 0) -> None:
+    def watch(self, sentinel: Sentinel) -> None:
+        """Have the bus thread ask `sentinel` several times a second what the main thread is at."""
+        self.touch()
+        self._bus.sentinel = sentinel
+        self._bus.wake()
+
+    def ship(self, logs: LogSource) -> None:
+        """Have the bus thread send the controller what `logs` gives, after everything else that is due."""
+        self._link.logs = logs
+        self._bus.wake()
+
+    def touch(self, gpu_memory_bytes: int = 0, gpu_busy_share: float | None = None) -> None:
         """Say that the main loop came round (heartbeats carry the time since)."""
-        self._activity.touch(time.monotonic(), gpu_memory_bytes)
+        self._activity.touch(time.monotonic(), gpu_memory_bytes, gpu_busy_share)
 
     def send(self, message: FromAgent) -> None:
         """Queue a message. JobDone and JobFailed are sent until acknowledged, other messages once for each connection.

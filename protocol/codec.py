@@ -6,6 +6,7 @@ the ledger as canonical; any bytes whatsoever either decode to one of the expect
 """
 
 import dataclasses
+import reprlib
 from collections.abc import Callable
 from functools import cache
 from typing import Any, cast, get_args, get_origin, get_type_hints
@@ -85,7 +86,7 @@ def decode(frame: bytes, expected: Any) -> Any:
     version = envelope.pop("v")
     if type(version) is not int or version != PROTOCOL_VERSION:
         raise ProtocolError(
-            f"peer speaks protocol version {str(version)[:20]!r}, this process version {PROTOCOL_VERSION}; install the same release"
+            f"peer speaks protocol version {_shortened(version)!r}, this process version {PROTOCOL_VERSION}; install the same release"
         )
     try:
         return tagged_validator(expected).validate_python(envelope)
@@ -94,8 +95,8 @@ def decode(frame: bytes, expected: Any) -> Any:
 
 
 def _encode(value: Any) -> bytes:
-    kind = type(value)
-    if not dataclasses.is_dataclass(kind):
+    kind: Any = type(value)
+    if not _is_dataclass(kind):
         raise ProtocolError(f"expected a message, job or result, got {kind.__name__}")
     try:
         body = _fields_encoder(kind)(value)
@@ -120,7 +121,8 @@ def _unpack(frame: bytes) -> Any:
             strict_map_key=True,
             max_str_len=MAX_TEXT_CHARS * _UTF8_BYTES_PER_CHAR,
             max_bin_len=MAX_CHUNK_BYTES,
-            max_array_len=MAX_ITEMS,
+            # An array has no more items than the frame has bytes; room for those that it claims is taken at once, at every depth.
+            max_array_len=min(MAX_ITEMS, len(frame)),
             max_map_len=MAX_MAP_ITEMS,
             max_ext_len=0,
         )
@@ -128,6 +130,10 @@ def _unpack(frame: bytes) -> Any:
         raise ProtocolError(
             f"frame of {len(frame)} bytes is not msgpack within the limits: {type(error).__name__}: {str(error)[:120]!r}"
         ) from None
+
+
+def _shortened(value: Any) -> str:
+    return (value if isinstance(value, str) else reprlib.repr(value))[:20]
 
 
 def _type_name(envelope: dict[str, Any]) -> str:
@@ -141,6 +147,11 @@ def _first_problem(error: ValidationError) -> str:
     where = ".".join(str(part)[:40] for part in problems[0]["loc"]) or "envelope"
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
     return ascii(f"{where[:200]}: {problems[0]['msg'][:300]}{more}")[1:-1]
+
+
+@cache
+def _is_dataclass(kind: type) -> bool:
+    return dataclasses.is_dataclass(kind)
 
 
 @cache
@@ -164,6 +175,9 @@ def _encoder(hint: Any) -> Encoder | None:
         return _union_encoder(hint)
     if get_origin(hint) is tuple:
         item = _encoder(get_args(hint)[0])
+        if item is _float:
+            # Log-probabilities come by the hundred: nearly always they are floats already.
+            return lambda values: values if {*map(type, values)} <= {float} else [_float(value) for value in values]
         return None if item is None else lambda values: [item(value) for value in values]
     if hint is float:
         return _float

@@ -9,9 +9,24 @@ import dataclasses
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from protocol.codec import encode
-from protocol.messages import FromAgent, Goodbye, Heartbeat, JobAck, JobDone, JobFailed, Pulse, Ready, Register, Reject, ToAgent, Welcome
+from protocol.messages import (
+    FromAgent,
+    Goodbye,
+    Heartbeat,
+    JobAck,
+    JobDone,
+    JobFailed,
+    LogLines,
+    Pulse,
+    Ready,
+    Register,
+    Reject,
+    ToAgent,
+    Welcome,
+)
 
 REGISTER_SECONDS = 1.0
 """Interval at which an unanswered Register is repeated."""
@@ -29,16 +44,32 @@ class _Unacknowledged:
     delay_seconds: float
 
 
+class LogSource(Protocol):
+    """What an agent logged and the controller has not been told yet; asked from the bus thread."""
+
+    def take(self, now: float, *, hurry: bool) -> LogLines | None:
+        """Return the next batch, None when there is none or its time has not come; `hurry` is the last chance and waits for no time."""
+        ...
+
+    def seconds_until_due(self, now: float) -> float | None:
+        """Return after how many seconds `take` has something, None while nothing waits."""
+        ...
+
+
 class AgentLink:
-    """Feed it what happened (`connected`, `receive`, `submit`) and send what `next_frame` gives until it gives None."""
+    """Feed it what happened (`connected`, `receive`, `submit`) and send what `next_frame` gives until it gives None.
+
+    `heartbeat` makes one from the time and the number of malformed frames, which the owner of the socket counts in `frames_dropped`.
+    """
 
     def __init__(
-        self, register: Register, *, controller_timeout_seconds: float, heartbeat: Callable[[float], Heartbeat], now: float
+        self, register: Register, *, controller_timeout_seconds: float, heartbeat: Callable[[float, int], Heartbeat], now: float
     ) -> None:
         self.registered = False
         self.is_connected = False
         self.finished = False
         self.last_heard = now
+        self.frames_dropped = 0
         self.register = register
         self._controller_timeout_seconds = controller_timeout_seconds
         self._heartbeat = heartbeat
@@ -50,6 +81,8 @@ class AgentLink:
         self._queue: deque[bytes] = deque()
         self._unacknowledged: dict[tuple[str, int], _Unacknowledged] = {}
         self._goodbye: bytes | None = None
+        self._is_closing = False
+        self.logs: LogSource | None = None
 
     @property
     def num_owed(self) -> int:
@@ -77,6 +110,15 @@ class AgentLink:
             if not self.registered:
                 return  # the Welcome that ends this registration sends it
         self._queue.append(frame)
+
+    def heartbeat(self, now: float) -> Heartbeat:
+        """Return what a heartbeat would say now."""
+        return self._heartbeat(now, self.frames_dropped)
+
+    def owes_logs(self, now: float) -> bool:
+        """Say whether log lines wait that can still be told; asking means that the end is near, so they are sent as fast as it goes."""
+        self._is_closing = True
+        return self.registered and self.logs is not None and self.logs.seconds_until_due(now) is not None
 
     def say_goodbye(self, reason: str) -> None:
         """Send Goodbye as the last message, ahead of everything that is still owed."""
@@ -110,10 +152,14 @@ class AgentLink:
 
     def next_due(self, now: float) -> float:
         """Return how many seconds may pass before `next_frame` must be asked again, when nothing else happens."""
+        if self.finished or not self.is_connected:
+            return REGISTER_SECONDS
         if not self.registered:
-            return max(0.0, self._register_at - now) if self.is_connected else REGISTER_SECONDS
+            return max(0.0, self._register_at - now)
         due_at = min([self._heartbeat_at, *(entry.due_at for entry in self._unacknowledged.values())])
-        return max(0.0, due_at - now)
+        logs_seconds = self.logs.seconds_until_due(now) if self.logs is not None else None
+        due_seconds = due_at - now if logs_seconds is None else min(due_at - now, logs_seconds)
+        return max(0.0, due_seconds)
 
     def _welcome(self, message: Welcome, now: float) -> ToAgent | None:
         if self._run_id not in (None, message.run_id):
@@ -145,7 +191,7 @@ class AgentLink:
     def _next_registered(self, now: float) -> bytes | None:
         if now >= self._heartbeat_at:
             self._heartbeat_at = now + self._heartbeat_seconds
-            return encode(self._heartbeat(now))
+            return encode(self._heartbeat(now, self.frames_dropped))
         if self._queue:
             return self._queue.popleft()
         for entry in self._unacknowledged.values():
@@ -153,4 +199,5 @@ class AgentLink:
                 entry.due_at = now + entry.delay_seconds
                 entry.delay_seconds = min(2 * entry.delay_seconds, RESEND_MAX_SECONDS)
                 return entry.frame
-        return None
+        lines = self.logs.take(now, hurry=self._is_closing) if self.logs is not None else None
+        return encode(lines) if lines is not None else None

@@ -63,12 +63,39 @@ class Heartbeat:
     """Agent -> controller from a thread of its own, every `heartbeat_seconds`. `job_ids` are the jobs at work; it renews their leases.
 
     `step_age_seconds` is the time since the agent's main thread last came round: the thread lives when the heart beats, but is it stuck?
+    `frames_dropped` counts the malformed frames that came from the controller's side. `gpu_busy_share` (in [0, 1]) is the mean over the
+    agent's GPUs, None where it has none or nobody can tell.
     """
 
     state: AgentState
     job_ids: tuple[str, ...]
     step_age_seconds: float
     gpu_memory_bytes: int
+    gpu_busy_share: float | None
+    frames_dropped: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StackReport:
+    """Agent -> controller from the bus thread: the main thread has not come round for `step_age_seconds`, and this is where it is.
+
+    `stack` are its calls as `file:line function`, innermost first. Sent again now and then while it lasts. No answer.
+    """
+
+    step_age_seconds: float
+    stack: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogLines:
+    """Agent -> controller from the bus thread, from an agent that cannot write in the run's directory: what it logged, as JSON lines.
+
+    Small and at a bounded rate (`protocol.log_shipping`), after everything else that is due. `num_dropped` lines before these were lost
+    because there were too many. No answer, never sent twice: the controller appends them to the sender's own log file or drops them.
+    """
+
+    lines: tuple[str, ...]
+    num_dropped: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,12 +250,22 @@ class DrainRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ScaleRequest:
+    """Observer -> controller: the run's launcher shall keep `count` agents of a role from now on. Answered by Done once it is committed
+    (agents come and go afterwards; `RunStatus.wanted` shows the count), or by Reject when it is impossible.
+    """
+
+    role: Role
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Done:
     """Controller -> observer: the request was carried out."""
 
 
-FromAgent = Register | Ready | Heartbeat | JobDone | JobFailed | Goodbye | BlobGet | BlobChunk
-FromObserver = StatusRequest | StopRequest | DrainRequest
+FromAgent = Register | Ready | Heartbeat | StackReport | LogLines | JobDone | JobFailed | Goodbye | BlobGet | BlobChunk
+FromObserver = StatusRequest | StopRequest | DrainRequest | ScaleRequest
 ToController = FromAgent | FromObserver
 ToAgent = Welcome | Reject | Pulse | Assign | Cancel | JobAck | Drain | Shutdown | BlobChunk | BlobAck | BlobError
 ToObserver = StatusReply | Done | Reject

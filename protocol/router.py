@@ -24,6 +24,8 @@ MAX_BATCH = 256
 """Most messages of one `poll`, so that a flood cannot keep the caller from its other work."""
 MAX_DROP_REASONS = 100
 _NO_KEY = ""
+# As integers: pyzmq's flags are enumerations, whose arithmetic costs more than the sending.
+_NOBLOCK, _SNDMORE = int(zmq.NOBLOCK), int(zmq.SNDMORE)
 
 
 class ControllerSocket:
@@ -47,13 +49,15 @@ class ControllerSocket:
             self._poller.register(allow_list.socket, zmq.POLLIN)
 
     @classmethod
-    def bind(cls, endpoint: str, *, run_id: str, curve: bool) -> "ControllerSocket":
-        """Listen on an endpoint (`tcp://host:port`, port 0 for a free one, or `ipc://path`) with fresh keys.
+    def bind(
+        cls, endpoint: str, *, run_id: str, curve: bool, server: ServerKeys | None = None, client: ClientKeys | None = None
+    ) -> "ControllerSocket":
+        """Listen on an endpoint (`tcp://host:port`, port 0 for a free one, or `ipc://path`) with these keys, fresh ones when left out.
 
         Raises ChannelError when the endpoint is taken or impossible, or libzmq lacks CURVE.
         """
-        server = new_server_keys() if curve else ServerKeys(public_key=_NO_KEY, secret_key=_NO_KEY)
-        client = new_client_keys() if curve else ClientKeys(public_key=_NO_KEY, secret_key=_NO_KEY)
+        server = server or new_server_keys() if curve else ServerKeys(public_key=_NO_KEY, secret_key=_NO_KEY)
+        client = client or new_client_keys() if curve else ClientKeys(public_key=_NO_KEY, secret_key=_NO_KEY)
         context = BusContext()
         allow_list = AllowList(context, frozenset({client.public_key})) if curve else None
         socket = new_socket(context, zmq.ROUTER)
@@ -107,7 +111,8 @@ class ControllerSocket:
         """
         frame = encode(message)
         try:
-            self._socket.send_multipart([peer_id, frame], zmq.NOBLOCK)
+            self._socket.send(peer_id, _NOBLOCK | _SNDMORE)
+            self._socket.send(frame, _NOBLOCK)
         except zmq.ZMQError as error:
             self.sends_dropped += 1
             log.debug("send_dropped", message=type(message).__name__, reason=error.strerror)

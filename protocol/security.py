@@ -1,8 +1,7 @@
 """Who is heard: CURVE keys, the connection file that carries them, and the allow-list of the ROUTER.
 
-Every start of the controller makes one server key pair and one client key pair; whoever can read the connection file (mode 0600) may
-speak to the run, nobody else gets past the handshake. The server's secret key is never written. Without CURVE (`bus.curve: false`) the
-keys are "".
+A run has one server key pair and one client key pair (`protocol.key_file` keeps them); whoever can read the connection file (mode 0600)
+may speak to the run, nobody else gets past the handshake. Without CURVE (`bus.curve: false`) the keys are "".
 """
 
 import dataclasses
@@ -27,7 +26,8 @@ ZAP_DOMAIN = b"seal-runtime"
 _ZAP_VERSION = b"1.0"
 _ZAP_REQUEST_PARTS = 7
 """version, request id, domain, address, identity, mechanism, client key."""
-_OTHERS_MAY_READ = 0o077
+OTHERS_MAY_READ = 0o077
+"""Bits of a file's mode that a file with a key must not have."""
 _PRIVATE = 0o600
 
 
@@ -129,8 +129,12 @@ class AllowList:
 
 def write_connection_file(info: ConnectionInfo, path: Path) -> None:
     """Write the file so that it is there whole or not at all and only its owner reads it. Raises ChannelError."""
+    write_private_file(path, json.dumps(dataclasses.asdict(info), indent=2) + "\n", what="connection file")
+
+
+def write_private_file(path: Path, text: str, *, what: str) -> None:
+    """Write a text whole or not at all, for the owner's eyes only. Raises ChannelError that names `what` could not be written."""
     staging = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    text = json.dumps(dataclasses.asdict(info), indent=2) + "\n"
     try:
         descriptor = os.open(staging, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _PRIVATE)
         with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
@@ -140,7 +144,7 @@ def write_connection_file(info: ConnectionInfo, path: Path) -> None:
         os.replace(staging, path)
     except OSError as error:
         staging.unlink(missing_ok=True)
-        raise ChannelError(f"cannot write the connection file {path}: {error.strerror}; is the disk full or read-only?") from error
+        raise ChannelError(f"cannot write the {what} {path}: {error.strerror}; is the disk full or read-only?") from error
 
 
 def read_connection_file(path: Path) -> ConnectionInfo:
@@ -154,7 +158,7 @@ def read_connection_file(path: Path) -> ConnectionInfo:
         raise ChannelError(
             f"cannot read the connection file {path}: {error.strerror}; it belongs to the user who launched the run"
         ) from error
-    if mode & _OTHERS_MAY_READ:
+    if mode & OTHERS_MAY_READ:
         log.warning("connection_file_exposed", path=str(path), mode=oct(mode & 0o777), advice=f"chmod 600 {path}: it holds the run's key")
     try:
         info = body_validator(ConnectionInfo).validate_python(json.loads(data))

@@ -20,6 +20,8 @@ _RECONNECT_MILLISECONDS = 100
 _RECONNECT_MAX_MILLISECONDS = 2_000
 _LINGER_MILLISECONDS = 500
 _MAX_PORT = 65_535
+# As integers: pyzmq's flags are enumerations, whose arithmetic costs more than the receiving.
+_NOBLOCK, _RCVMORE = int(zmq.NOBLOCK), int(zmq.RCVMORE)
 _WILDCARD_HOSTS = ("0.0.0.0", "[::]", "*")
 
 
@@ -70,9 +72,12 @@ def reachable_endpoint(endpoint: str, hostname: str) -> str:
 def receive_frame(socket: BusSocket) -> list[bytes] | None:
     """Return the parts of a waiting message, None when there is none."""
     try:
-        return socket.recv_multipart(zmq.NOBLOCK)
+        parts = [socket.recv(_NOBLOCK)]
     except zmq.Again:
         return None
+    while socket.getsockopt(_RCVMORE):
+        parts.append(socket.recv(_NOBLOCK))
+    return parts
 
 
 def _refuse_live_ipc(endpoint: str) -> None:

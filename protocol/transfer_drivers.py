@@ -144,6 +144,6 @@ class AdapterUpload:
             return
         self._turns.answered(progress=message.next_offset > self._offset)
         self._offset = message.next_offset
-        following = ADAPTER_FILES[ADAPTER_FILES.index(self._file) + 1 :]
-        if self._offset >= self._file_size and following:
-            self._file, self._offset = following[0], 0
+        if self._offset >= self._file_size:
+            # After the last file comes the first again: the receiver started anew in between and has forgotten it.
+            self._file, self._offset = ADAPTER_FILES[(ADAPTER_FILES.index(self._file) + 1) % len(ADAPTER_FILES)], 0

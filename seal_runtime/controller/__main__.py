@@ -5,9 +5,9 @@ on the same directory resumes.
 """
 
 import argparse
+import contextlib
 import os
 import secrets
-import shutil
 import signal
 import sys
 import time
@@ -18,20 +18,21 @@ from types import FrameType
 import structlog
 
 from protocol.errors import SealError
-from protocol.router import ControllerSocket
 from protocol.security import write_connection_file
 from seal_runtime.config.loading import load_resolved
 from seal_runtime.config.topology import Topology
-from seal_runtime.controller.blobs import UPLOAD_PREFIX
 from seal_runtime.controller.commands import EndPhase, Finish
-from seal_runtime.controller.recovery import committed_records, open_history
+from seal_runtime.controller.listening import listen
+from seal_runtime.controller.recovery import committed_records, finish_before, open_history
 from seal_runtime.controller.service import ControllerService
 from seal_runtime.controller.state import RunState
 from seal_runtime.errors import ConfigError
 from seal_runtime.ledger import Ledger, LedgerReader
 from seal_runtime.logging import configure_logging
 from seal_runtime.store.adapters import AdapterStore
+from seal_runtime.store.log_file import Rotation
 from seal_runtime.store.run_directory import RunDirectory
+from seal_runtime.store.sweep import sweep_dead, sweep_store
 from seal_runtime.tasks.registry import make_task
 
 log = structlog.get_logger()
@@ -51,11 +52,18 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         finish = run_controller(options.run_dir, stop.reason, console=options.console)
     except SealError as error:
-        sys.stderr.write(f"error: {error}\n")
+        _complain(str(error))
         return EXIT_USAGE
     if finish.phase == "failed":
-        sys.stderr.write(f"error: {finish.reason}\n")
+        _complain(finish.reason)
     return EXIT_CODES[finish.phase]
+
+
+def _complain(text: str) -> None:
+    """Say what went wrong; the exit code matters more, when stderr is a file on the very disk that is full."""
+    with contextlib.suppress(OSError):
+        sys.stderr.write(f"error: {text}\n")
+        sys.stderr.flush()
 
 
 def run_controller(run_dir: Path, stop_reason: Callable[[], str | None], *, console: bool) -> Finish:
@@ -64,7 +72,9 @@ def run_controller(run_dir: Path, stop_reason: Callable[[], str | None], *, cons
     topology = load_resolved(run.topology)
     _create(run)
     run_id = topology.run.name
-    configure_logging(role="controller", agent="controller", run=run_id, log_file=run.log("controller"), console=console)
+    rotation = Rotation(max_bytes=topology.run.log_max_bytes, num_kept=topology.run.log_files_kept)
+    log_file = run.log("controller")
+    configure_logging(role="controller", agent="controller", run=run_id, log_file=log_file, console=console, rotation=rotation)
     ledger = Ledger(run.ledger)
     try:
         return _serve(topology, run, ledger, stop_reason)
@@ -76,8 +86,15 @@ def run_controller(run_dir: Path, stop_reason: Callable[[], str | None], *, cons
 
 
 def _serve(topology: Topology, run: RunDirectory, ledger: Ledger, stop_reason: Callable[[], str | None]) -> Finish:
+    finish = finish_before(ledger)
+    if finish is not None:
+        log.info("run_done_already", reason=finish.reason)
+        run.connection.unlink(missing_ok=True)
+        _sweep_after(run, topology, finish)
+        return finish
     run_id, task = topology.run.name, make_task(topology.task)
     store = AdapterStore(run.adapters)
+    _sweep_before(run)
     history = open_history(ledger, run, store, run_id=run_id, now=time.time())
     state = RunState(
         topology=topology,
@@ -90,7 +107,7 @@ def _serve(topology: Topology, run: RunDirectory, ledger: Ledger, stop_reason: C
     with LedgerReader(run.ledger) as reader:
         commands = state.begin(time.monotonic(), committed_records(reader))
     nonce = _nonce(run.adapters / NONCE_FILE)
-    socket = ControllerSocket.bind(topology.bus.bind, run_id=run_id, curve=topology.bus.curve)
+    socket = listen(topology.bus, run, run_id=run_id)
     try:
         write_connection_file(socket.connection, run.connection)
         log.info("controller_started", endpoint=socket.endpoint, pid=os.getpid(), epoch=history.epoch)
@@ -99,8 +116,7 @@ def _serve(topology: Topology, run: RunDirectory, ledger: Ledger, stop_reason: C
     finally:
         run.connection.unlink(missing_ok=True)
         socket.close()
-    if finish.phase == "done" and topology.run.keep_adapters == "none":
-        _sweep(store, state)
+    _sweep_after(run, topology, finish)
     return finish
 
 
@@ -123,12 +139,22 @@ def _nonce(path: Path) -> str:
         raise ConfigError(f"cannot write {path}: {error.strerror}; is the disk full or read-only?") from error
 
 
-def _sweep(store: AdapterStore, state: RunState) -> None:
-    """Delete what killed or late agents left in the store of a run that is done: everything that is not a policy's."""
-    for folder in store.root.iterdir():
-        leftover = folder.name.startswith((".staging-", UPLOAD_PREFIX))
-        if folder.is_dir() and (leftover or not state.needs_adapter(folder.name)):
-            shutil.rmtree(folder, ignore_errors=True)
+def _sweep_before(run: RunDirectory) -> None:
+    """Remove what was left by the controllers before (the ledger's lock says that none is alive) and by dead agents.
+
+    Uploads that were under way stay: their agents may go on with them.
+    """
+    for private in (run.connection, run.keys):
+        for staging in run.root.glob(f".{private.name}.*"):
+            staging.unlink(missing_ok=True)
+    sweep_dead(run)
+
+
+def _sweep_after(run: RunDirectory, topology: Topology, finish: Finish) -> None:
+    if finish.phase == "done":
+        sweep_store(run, keep_adapters=topology.run.keep_adapters == "all")
+    else:
+        sweep_dead(run)
 
 
 class _StopSignals:

@@ -35,12 +35,17 @@ class BlobServer:
         except (TransferError, StoreError) as error:
             return BlobError(sha256=request.sha256, reason=str(error))
 
-    def put(self, chunk: BlobChunk) -> BlobAck | BlobError:
-        """Take bytes of an adapter; the answer to the last of them says that the adapter is whole and in the store."""
+    def put(self, chunk: BlobChunk) -> BlobAck | BlobError | None:
+        """Take bytes of an adapter; the answer to the last of them says that the adapter is whole and in the store.
+
+        None when too many uploads are under way: without an answer the agent asks again after a while.
+        """
         if self._store.has(chunk.sha256):
             return BlobAck(sha256=chunk.sha256, file=chunk.file, next_offset=chunk.file_size, complete=True)
         try:
             assembler = self._assembler(chunk.sha256)
+            if assembler is None:
+                return None
             answer = assembler.accept(chunk)
             if answer.complete:
                 del self._uploads[chunk.sha256]
@@ -51,18 +56,19 @@ class BlobServer:
             return BlobError(sha256=chunk.sha256, reason=str(error))
 
     def close(self) -> None:
-        """Throw away what is unfinished."""
-        for sha256 in list(self._uploads):
-            self._drop(sha256)
+        """Throw away what is unfinished, also what controllers before this one began and nobody took up again."""
+        self._uploads.clear()
+        for folder in self._store.root.glob(f"{UPLOAD_PREFIX}*"):
+            shutil.rmtree(folder, ignore_errors=True)
 
-    def _assembler(self, sha256: str) -> BlobAssembler:
+    def _assembler(self, sha256: str) -> BlobAssembler | None:
         now = time.monotonic()
         for other, (_, used_at) in list(self._uploads.items()):
             if now - used_at > IDLE_UPLOAD_SECONDS:
                 self._drop(other)
         if sha256 not in self._uploads:
             if len(self._uploads) >= MAX_UPLOADS:
-                raise TransferError(f"{MAX_UPLOADS} uploads are under way already; try again later")
+                return None
             self._uploads[sha256] = BlobAssembler(self._staging(sha256), sha256), now
         assembler, _ = self._uploads[sha256]
         self._uploads[sha256] = assembler, now

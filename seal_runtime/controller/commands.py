@@ -7,6 +7,7 @@ from protocol.jobs import AdapterRef
 from protocol.messages import ToAgent
 from seal_runtime.controller.plan import Purpose
 from seal_runtime.ledger.records import Record
+from seal_runtime.metrics.texts import TextFigures
 
 EndPhase = Literal["done", "stopped", "failed"]
 LogLevel = Literal["debug", "info", "warning", "error"]
@@ -51,7 +52,11 @@ class ForgetAdapter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WriteMetrics:
-    """Append the figures of a finished study to metrics.jsonl. `seconds` is from its opening to its last score."""
+    """Append the figures of a finished study to metrics.jsonl. `seconds` is from its opening to its last score.
+
+    `edits_per_hour` are its scored edits over that time. `time_shares` says what the agents did meanwhile (`controller.time_shares`),
+    None where nobody was there. `texts` is None where no self-edit was written.
+    """
 
     study: str
     purpose: Purpose
@@ -63,6 +68,9 @@ class WriteMetrics:
     mean_score: float | None
     score_stderr: float | None
     seconds: float
+    edits_per_hour: float | None
+    time_shares: dict[str, float] | None
+    texts: TextFigures | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

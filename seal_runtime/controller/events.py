@@ -35,6 +35,22 @@ class AgentBeat:
     state: AgentState
     job_ids: tuple[str, ...]
     step_age_seconds: float
+    gpu_memory_bytes: int
+    gpu_busy_share: float | None
+    frames_dropped: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentDiagnosed:
+    """Why an agent does not come round, as far as it could be found out.
+
+    `condition` is in words ("stopped by a signal"), "" when the stack says all; `stack` the calls of its main thread, innermost first.
+    """
+
+    agent: str
+    incarnation: str
+    condition: str
+    stack: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,15 +112,6 @@ class StorageFailed:
     reason: str
 
 
-Event = (
-    AgentRegistered
-    | AgentReady
-    | AgentBeat
-    | AgentLeft
-    | JobSucceeded
-    | JobFailedEvent
-    | Tick
-    | StopRequested
-    | DrainRequested
-    | StorageFailed
-)
+AgentEvent = AgentRegistered | AgentReady | AgentBeat | AgentDiagnosed | AgentLeft | DrainRequested
+"""What happens to agents and not to their jobs."""
+Event = AgentEvent | JobSucceeded | JobFailedEvent | Tick | StopRequested | StorageFailed

@@ -18,6 +18,7 @@ class Lineage:
 
     def __init__(self) -> None:
         self._policies: list[PolicyRef] = []
+        self._held: set[str] = set()
 
     @property
     def latest(self) -> PolicyRef:
@@ -30,7 +31,7 @@ class Lineage:
 
     def holds(self, sha256: str) -> bool:
         """Say whether the adapter belongs to a policy version."""
-        return any(adapter.sha256 == sha256 for adapter in self.latest.chain)
+        return sha256 in self._held
 
     def begin(self) -> list[Command]:
         """Make version 0, the base model."""
@@ -42,6 +43,8 @@ class Lineage:
         parent = self.latest
         assert round_number == parent.version + 1, "rounds follow one another"
         self._policies.append(PolicyRef(version=round_number, chain=(*parent.chain, adapter) if adapter else parent.chain))
+        if adapter:
+            self._held.add(adapter.sha256)
         return _records(self.latest, parent.version, round_number, adapter)
 
 

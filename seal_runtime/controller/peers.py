@@ -6,8 +6,8 @@ two processes under one name cannot chase each other out.
 
 from protocol.jobs import Role
 from protocol.messages import Register
-from seal_runtime.config.topology import Topology
 from seal_runtime.controller.agents_table import AgentsTable
+from seal_runtime.controller.wanted import WantedCounts
 
 RESERVED_NAMES = frozenset({"controller", "launch"})
 """Names of log files that are not an agent's."""
@@ -16,12 +16,13 @@ RESERVED_NAMES = frozenset({"controller", "launch"})
 class PeerTable:
     """Maps connections to agents and chooses names."""
 
-    def __init__(self, topology: Topology, agents: AgentsTable) -> None:
-        self._topology = topology
+    def __init__(self, wanted: WantedCounts, agents: AgentsTable) -> None:
+        self._wanted = wanted
         self._agents = agents
         self._agent_of: dict[bytes, str] = {}
         self._peer_of: dict[str, bytes] = {}
         self._incarnation_of: dict[str, str] = {}
+        self._name_of: dict[str, str] = {}
         self._superseded: set[str] = set()
 
     def agent_of(self, peer_id: bytes) -> str | None:
@@ -38,9 +39,9 @@ class PeerTable:
 
     def name_for(self, register: Register) -> str:
         """Return the agent's final name: the one it has, the one it wishes, or a free one."""
-        for name, incarnation in self._incarnation_of.items():
-            if incarnation == register.incarnation:
-                return name
+        own = self._name_of.get(register.incarnation)
+        if own is not None:
+            return own
         holder = self._agents.get(register.agent)
         is_free = register.agent not in RESERVED_NAMES and (holder is None or holder.identity.role == register.role)
         return register.agent if register.agent and is_free else self._free_name(register.role)
@@ -50,6 +51,8 @@ class PeerTable:
         former = self._incarnation_of.get(name)
         if former is not None and former != incarnation:
             self._superseded.add(former)
+            del self._name_of[former]
+        self._name_of[incarnation] = name
         old_peer = self._peer_of.get(name)
         if old_peer is not None:
             self._agent_of.pop(old_peer, None)
@@ -64,6 +67,8 @@ class PeerTable:
             del self._peer_of[name]
 
     def _free_name(self, role: Role) -> str:
-        """Return `role-n`, above the names that the launcher gives and those that were ever used."""
-        launched = {f"{role}-{index}" for index in range(self._topology.agents(role).count)}
+        """Return `role-n`, above the names that the launcher gives (around those that it sees taken) and those that were ever used."""
+        num_launched = self._wanted.count(role)
+        num_around = len(self._agents.of_role(role)) if self._wanted.is_scaled(role) else 0
+        launched = {f"{role}-{index}" for index in range(num_launched + num_around)}
         return self._agents.free_name(role, launched | RESERVED_NAMES | self._incarnation_of.keys())

@@ -48,9 +48,12 @@ class Study:
         return len(self.instances) * self.edits_per_context
 
     @property
-    def priority(self) -> int:
-        """Return the rank among the studies of a policy version, smaller first: what a round waits for comes before all else."""
-        return 0 if self.round else _PRIORITY[self.purpose]
+    def priority(self) -> tuple[int, int]:
+        """Return the place among the studies, smaller first: the older policy version, and of one version what its round waits for.
+
+        A round that runs ahead (`algorithm.max_policy_lag`) stands where it would stand if it had waited.
+        """
+        return (self.round - 1, 0) if self.round else (self.policy_version, _PRIORITY[self.purpose])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,9 +79,9 @@ class Plan:
 
 def make_plan(topology: Topology, task: Task) -> Plan:
     """Return the studies of a run. Raises ConfigError when there is nothing to learn from, DataError for unusable instances."""
-    notes: list[str] = []
+    rounds, lag = topology.run.rounds, topology.algorithm.max_policy_lag
+    notes = _lag_note(rounds, lag)
     studies: list[Study] = []
-    rounds = topology.run.rounds
     if rounds:
         studies += _reward_studies(topology, _checked(task.instances("reward"), "reward"), notes)
     if topology.evaluation.num_contexts:
@@ -103,6 +106,11 @@ def round_contexts(topology: Topology, available: Sequence[Instance], round_numb
     return tuple(shuffled[: topology.algorithm.contexts_per_round])
 
 
+def round_version(round_number: int, max_policy_lag: int) -> int:
+    """Return the policy version that a round's self-edits are written, trained and examined on."""
+    return max(0, round_number - 1 - max_policy_lag)
+
+
 def _reward_studies(topology: Topology, available: Sequence[Instance], notes: list[str]) -> list[Study]:
     algorithm = topology.algorithm
     if not available:
@@ -111,12 +119,13 @@ def _reward_studies(topology: Topology, available: Sequence[Instance], notes: li
     studies = []
     for number in range(1, topology.run.rounds + 1):
         contexts = round_contexts(topology, available, number)
+        version = round_version(number, algorithm.max_policy_lag)
         studies.append(
             Study(
                 name=f"round-{number}",
                 purpose="reward",
                 source="policy",
-                policy_version=number - 1,
+                policy_version=version,
                 round=number,
                 instances=contexts,
                 edits_per_context=algorithm.edits_per_context,
@@ -125,7 +134,8 @@ def _reward_studies(topology: Topology, available: Sequence[Instance], notes: li
             )
         )
         if algorithm.select == "improved":
-            studies.append(_single(f"baseline-v{number - 1}", "baseline", "none", number - 1, contexts, round_number=number))
+            name = f"baseline-round-{number}" if algorithm.max_policy_lag else f"baseline-v{version}"
+            studies.append(_single(name, "baseline", "none", version, contexts, round_number=number))
     return studies
 
 
@@ -206,6 +216,12 @@ def _checked(instances: Sequence[Instance], split: str) -> Sequence[Instance]:
             raise DataError(f"instance id {instance.instance_id!r} occurs twice in the {split} split; make the ids unique")
         seen.add(instance.instance_id)
     return instances
+
+
+def _lag_note(rounds: int, lag: int) -> list[str]:
+    if not lag or lag < rounds - 1:
+        return []
+    return [f"algorithm.max_policy_lag is {lag} and run.rounds is {rounds}: every round's edits are the base model's"]
 
 
 def _shortfall(what: str, wanted: int, available: int) -> list[str]:

@@ -10,16 +10,21 @@ from protocol.jobs import CreditGroup, GeneratedEdit, PolicyRef, ScoredEdit
 from protocol.status import StudyStatus
 from seal_runtime.algorithms.statistics import mean, standard_error
 from seal_runtime.controller.plan import Study
+from seal_runtime.metrics.texts import TextCounter
 from seal_runtime.tasks.base import Instance
 
 
 @dataclass(slots=True, kw_only=True)
 class EditProgress:
-    """One self-edit: its text, the score of each replicate so far, and how many replicates were given up."""
+    """One self-edit: its text, the score of each replicate so far, and how many replicates were given up.
+
+    `mean_reward` is set once it is settled, None when nothing could be measured.
+    """
 
     edit_index: int
     generated: GeneratedEdit | None = None
     is_settled: bool = False
+    mean_reward: float | None = None
     scores: dict[int, float] = field(default_factory=dict)
     num_lost: int = 0
     num_steps: list[int] = field(default_factory=list)
@@ -47,7 +52,9 @@ class StudyProgress:
         self.num_scored = 0
         self.num_invalid = 0
         self.num_unparsed = 0
+        self.last_loss = ""
         self.is_closed = False
+        self.texts = TextCounter()
         self.contexts = {
             instance.instance_id: ContextProgress(
                 instance=instance, edits=[EditProgress(edit_index=index) for index in range(study.edits_per_context)]
@@ -70,14 +77,21 @@ class StudyProgress:
         """Return one self-edit."""
         return self.contexts[context_id].edits[edit_index]
 
+    def count_text(self, context_id: str, generated: GeneratedEdit) -> None:
+        """Count a written self-edit for the figures about texts."""
+        is_cut = generated.finish_reason == "length"
+        self.texts.add(context_id, generated.text, len(generated.token_ids), is_cut=is_cut)
+        self._status = None
+
     def score(self, edit: EditProgress, replicate: int, value: float) -> None:
         """Enter the score of a replicate."""
         assert replicate not in edit.scores, "a replicate is scored once"
         edit.scores[replicate] = value
         self._settle_when_complete(edit)
 
-    def lose(self, edit: EditProgress, num_replicates: int = 1) -> None:
-        """Give up replicates of a self-edit."""
+    def lose(self, edit: EditProgress, reason: str, num_replicates: int = 1) -> None:
+        """Give up replicates of a self-edit; `last_loss` keeps the reason for people."""
+        self.last_loss = reason
         edit.num_lost += num_replicates
         self._settle_when_complete(edit)
 
@@ -103,6 +117,12 @@ class StudyProgress:
         ]
         return CreditGroup(context_id=context_id, prompt=context.instance.prompt, baseline=baseline, edits=tuple(edits))
 
+    def forget_texts(self) -> None:
+        """Let go of the self-edits' texts and tokens: the round is credited, and the ledger has them."""
+        for context in self.contexts.values():
+            for edit in context.edits:
+                edit.generated = None
+
     def mean_steps(self) -> dict[str, int]:
         """Return the mean optimizer steps of each context's trained self-edits, rounded; the study's mean where there are none."""
         by_context = {name: [steps for edit in context.edits for steps in edit.num_steps] for name, context in self.contexts.items()}
@@ -114,8 +134,9 @@ class StudyProgress:
     def status(self) -> StudyStatus:
         """Return counts and score; computed again only after a change."""
         if self._status is None:
+            texts = self.texts.figures()
             by_context = [
-                [mean(edit.rewards()) for edit in context.edits if edit.is_settled and edit.scores] for context in self.contexts.values()
+                [edit.mean_reward for edit in context.edits if edit.mean_reward is not None] for context in self.contexts.values()
             ]
             scores = [score for context_scores in by_context for score in context_scores]
             self._status = StudyStatus(
@@ -127,6 +148,7 @@ class StudyProgress:
                 num_unparsed=self.num_unparsed,
                 mean_score=mean(scores) if scores else None,
                 score_stderr=standard_error([mean(context_scores) for context_scores in by_context if context_scores]),
+                unique_share=texts.unique_share if texts is not None else None,
             )
         return self._status
 
@@ -136,6 +158,7 @@ class StudyProgress:
         edit.is_settled = True
         self._status = None
         if edit.scores:
+            edit.mean_reward = mean(edit.rewards())
             self.num_scored += 1
         else:
             self.num_invalid += 1

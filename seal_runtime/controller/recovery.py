@@ -11,6 +11,7 @@ from operator import attrgetter
 import structlog
 
 from protocol.jobs import AdaptResult
+from seal_runtime.controller.commands import Finish
 from seal_runtime.controller.policy_files import restore_policy_adapter
 from seal_runtime.errors import StoreError
 from seal_runtime.ledger import Ledger, LedgerReader
@@ -48,6 +49,12 @@ def open_history(ledger: Ledger, run: RunDirectory, store: AdapterStore, *, run_
         facts |= {"phase": "running", "reason": "", "finished_at": ""}
     ledger.commit((), now=now, meta=facts)
     return History(epoch=epoch, started_at=started_at, active_seconds=float(meta.get("active_seconds", "0")))
+
+
+def finish_before(ledger: Ledger) -> Finish | None:
+    """Return how the run ended when it is done: then nothing is left to do, and what the ledger says of its end stays as it is."""
+    meta = ledger.meta()
+    return Finish(phase="done", reason=meta.get("reason", "")) if meta.get("phase") == "done" else None
 
 
 def committed_records(reader: LedgerReader) -> Iterator[ResultRow | SetAsideRow]:

@@ -3,31 +3,31 @@
 Loop: poll the socket, feed the state machine, commit, send. Not here: what an event means (`state`) and how it is kept (`executor`).
 """
 
-import dataclasses
-import difflib
 import time
 from collections.abc import Callable
 
 import structlog
 
 import seal_runtime
-from protocol.jobs import AdaptResult
 from protocol.messages import (
+    BlobAck,
     BlobChunk,
+    BlobError,
     BlobGet,
-    Done,
     DrainRequest,
     Goodbye,
     Heartbeat,
     JobAck,
     JobDone,
     JobFailed,
+    LogLines,
     Pulse,
     Ready,
     Register,
     Reject,
+    ScaleRequest,
     Shutdown,
-    StatusReply,
+    StackReport,
     StatusRequest,
     StopRequest,
     ToAgent,
@@ -37,27 +37,32 @@ from protocol.messages import (
 )
 from protocol.router import ControllerSocket
 from seal_runtime.config.topology import Topology
+from seal_runtime.controller.answers import event_of
 from seal_runtime.controller.blobs import BlobServer
 from seal_runtime.controller.commands import Command, Finish
 from seal_runtime.controller.events import (
     AgentBeat,
+    AgentDiagnosed,
     AgentLeft,
     AgentReady,
     AgentRegistered,
-    DrainRequested,
     Event,
-    JobFailedEvent,
-    JobSucceeded,
     StopRequested,
     StorageFailed,
     Tick,
 )
+from seal_runtime.controller.examine import Examiner
 from seal_runtime.controller.executor import Executor
+from seal_runtime.controller.far_logs import FarLogs
+from seal_runtime.controller.observers import ObserverDesk
 from seal_runtime.controller.peers import PeerTable
+from seal_runtime.controller.published import Published
 from seal_runtime.controller.state import RunState
+from seal_runtime.controller.wanted import WantedCounts
 from seal_runtime.errors import LedgerError, StoreError
 from seal_runtime.ledger import Ledger
 from seal_runtime.store.adapters import AdapterStore
+from seal_runtime.store.log_file import Rotation
 from seal_runtime.store.run_directory import RunDirectory
 
 log = structlog.get_logger()
@@ -66,7 +71,6 @@ POLL_SECONDS = 0.1
 TICK_SECONDS = 0.25
 LINGER_SECONDS = 2.0
 """How long the end of a run is told to observers and agents before the socket closes, at most."""
-OBSERVER_MEMORY_SECONDS = 3.0
 
 
 class ControllerService:
@@ -90,7 +94,10 @@ class ControllerService:
         self._store = store
         self._store_nonce = store_nonce
         self._socket = socket
-        self._peers = PeerTable(topology, state.agents)
+        wanted = WantedCounts(topology, ledger)
+        self._peers = PeerTable(wanted, state.agents)
+        self._observers = ObserverDesk(state=state, socket=socket, wanted=wanted, feed=self._feed)
+        self._published = Published(topology.bus.metrics_bind, self._observers.status)
         self._blobs = BlobServer(store)
         self._executor = Executor(
             ledger=ledger,
@@ -99,9 +106,9 @@ class ControllerService:
             send=self._send_to_agent,
             active_seconds=lambda: state.active_seconds(time.monotonic()),
         )
+        self._examiner = Examiner(run.logs)
+        self._far_logs = FarLogs(run, Rotation(max_bytes=topology.run.log_max_bytes, num_kept=topology.run.log_files_kept))
         self._commands: list[Command] = []
-        self._observers: dict[bytes, float] = {}
-        self._informed: set[bytes] = set()
         self._next_tick = 0.0
 
     def serve(self, commands: list[Command], stop_reason: Callable[[], str | None]) -> Finish:
@@ -111,6 +118,8 @@ class ControllerService:
         while self._state.finish is None:
             self._turn(stop_reason())
         self._linger()
+        self._published.close()
+        self._examiner.close()
         self._blobs.close()
         return self._state.finish
 
@@ -121,9 +130,17 @@ class ControllerService:
         if now >= self._next_tick:
             self._next_tick = now + TICK_SECONDS
             self._feed(Tick())
+            self._published.tick(now)
+            self._examine_silent(now)
         if stop_reason is not None:
             self._feed(StopRequested(reason=stop_reason))
         self._flush()
+
+    def _examine_silent(self, now: float) -> None:
+        for agent in self._state.silent_agents(now):
+            self._feed(self._examiner.examine(agent, now))
+        for diagnosed in self._examiner.collect(now):
+            self._feed(diagnosed)
 
     def _feed(self, event: Event) -> None:
         self._commands += self._state.handle(event, time.monotonic())
@@ -152,6 +169,10 @@ class ControllerService:
                 self._answered(peer_id, message)
             case Register():
                 self._register(peer_id, message)
+            case StackReport():
+                self._diagnosed(peer_id, message)
+            case LogLines():
+                self._keep_lines(peer_id, message)
             case Ready():
                 self._feed_from(peer_id, lambda agent: AgentReady(agent=agent, capacity=message.capacity))
             case Goodbye():
@@ -160,20 +181,24 @@ class ControllerService:
             case BlobGet():
                 self._send(peer_id, self._blobs.get(message))
             case BlobChunk():
-                self._send(peer_id, self._blobs.put(message))
-            case StatusRequest():
-                self._answer_status(peer_id)
-            case StopRequest():
-                self._feed(StopRequested(reason=message.reason))
-                self._send(peer_id, Done())
-            case DrainRequest():
-                self._drain(peer_id, message)
+                self._put(peer_id, message)
+            case StatusRequest() | StopRequest() | DrainRequest() | ScaleRequest():
+                self._observers.receive(peer_id, message)
 
     def _feed_from(self, peer_id: bytes, event: Callable[[str], Event]) -> None:
         """Feed an event of the agent that speaks on a connection; strangers are not heard."""
         agent = self._peers.agent_of(peer_id)
         if agent is not None:
             self._feed(event(agent))
+
+    def _put(self, peer_id: bytes, chunk: BlobChunk) -> None:
+        answer: BlobAck | BlobError | None = BlobError(
+            sha256=chunk.sha256, reason="only an agent of this run may send adapters; register first"
+        )
+        if self._peers.agent_of(peer_id) is not None:
+            answer = self._blobs.put(chunk)
+        if answer is not None:
+            self._send(peer_id, answer)
 
     def _register(self, peer_id: bytes, message: Register) -> None:
         refusal = self._why_refused(message)
@@ -219,57 +244,34 @@ class ControllerService:
         if agent is None or self._state.agents.get(agent) is None:
             self._send(peer_id, Pulse(registered=False))
             return
-        self._feed(AgentBeat(agent=agent, state=message.state, job_ids=message.job_ids, step_age_seconds=message.step_age_seconds))
+        beat = AgentBeat(
+            agent=agent,
+            state=message.state,
+            job_ids=message.job_ids,
+            step_age_seconds=message.step_age_seconds,
+            gpu_memory_bytes=message.gpu_memory_bytes,
+            gpu_busy_share=message.gpu_busy_share,
+            frames_dropped=message.frames_dropped,
+        )
+        self._feed(beat)
         self._send(peer_id, Pulse(registered=True))
+
+    def _diagnosed(self, peer_id: bytes, message: StackReport) -> None:
+        entry = self._state.agents.get(self._peers.agent_of(peer_id) or "")
+        if entry is not None:
+            self._feed(AgentDiagnosed(agent=entry.name, incarnation=entry.identity.incarnation, condition="", stack=message.stack))
+
+    def _keep_lines(self, peer_id: bytes, message: LogLines) -> None:
+        entry = self._state.agents.get(self._peers.agent_of(peer_id) or "")
+        if entry is not None:
+            self._far_logs.take(entry.name, entry.identity.role, self._state.run_id, message, time.monotonic())
 
     def _answered(self, peer_id: bytes, message: JobDone | JobFailed) -> None:
         agent = self._peers.agent_of(peer_id)
         if agent is None:
             self._send(peer_id, JobAck(job_id=message.job_id, attempt=message.attempt))
         else:
-            self._feed(self._event_of(agent, message))
-
-    def _event_of(self, agent: str, message: JobDone | JobFailed) -> JobSucceeded | JobFailedEvent:
-        job_id, attempt = message.job_id, message.attempt
-        if isinstance(message, JobFailed):
-            return JobFailedEvent(
-                agent=agent,
-                job_id=job_id,
-                attempt=attempt,
-                error_type=message.error_type,
-                reason=message.reason,
-                retryable=message.retryable,
-            )
-        result = message.result
-        if isinstance(result, AdaptResult) and not self._store.has(result.adapter.sha256):
-            reason = f"the agent named adapter {result.adapter.sha256[:12]}, which is not in the run's store {self._store.root}"
-            return JobFailedEvent(agent=agent, job_id=job_id, attempt=attempt, error_type="StoreError", reason=reason, retryable=True)
-        return JobSucceeded(
-            agent=agent,
-            job_id=job_id,
-            attempt=attempt,
-            result=result,
-            started_at=message.started_at,
-            duration_seconds=message.duration_seconds,
-        )
-
-    def _drain(self, peer_id: bytes, message: DrainRequest) -> None:
-        names = [entry.name for entry in self._state.agents.all()]
-        if message.agent in names:
-            self._feed(DrainRequested(agent=message.agent))
-            self._send(peer_id, Done())
-            return
-        near = difflib.get_close_matches(message.agent, names, n=1)
-        hint = f"; did you mean {near[0]}?" if near else f"; there are {', '.join(sorted(names)) or 'none'}"
-        self._send(peer_id, Reject(reason=f"no agent is called {message.agent!r}{hint}"))
-
-    def _answer_status(self, peer_id: bytes) -> None:
-        now = time.monotonic()
-        self._observers[peer_id] = now
-        status = dataclasses.replace(self._state.status(now), frames_dropped=self._socket.frames_dropped)
-        self._send(peer_id, StatusReply(status=status))
-        if self._state.finish is not None:
-            self._informed.add(peer_id)
+            self._feed(event_of(agent, message, self._store))
 
     def _send_to_agent(self, agent: str, message: ToAgent) -> None:
         peer_id = self._peers.peer_of(agent)
@@ -288,8 +290,7 @@ class ControllerService:
         waiting = {entry.name for entry in self._state.agents.all()}
         started = time.monotonic()
         while time.monotonic() - started < LINGER_SECONDS:
-            watching = {peer for peer, seen in self._observers.items() if started - seen < OBSERVER_MEMORY_SECONDS}
-            if not waiting and watching <= self._informed:
+            if not waiting and self._observers.all_know_the_end(started):
                 return
             for peer_id, message in self._socket.poll(POLL_SECONDS):
                 if isinstance(message, Goodbye):

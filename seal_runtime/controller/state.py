@@ -7,32 +7,27 @@ current lease is heard; an agent's fate is never a job's verdict. Committed reco
 from collections.abc import Iterable
 
 from protocol.jobs import AdaptResult, EvaluateJob
-from protocol.messages import Cancel, Drain, JobAck, Shutdown
+from protocol.messages import Cancel, JobAck
 from protocol.status import RunStatus
 from seal_runtime.config.topology import Topology
-from seal_runtime.controller.agents_table import AgentEntry, AgentsTable
-from seal_runtime.controller.commands import Command, Commit, Finish, LogEvent, LogLevel, LogValue, SendTo
+from seal_runtime.controller.agents_table import AgentsTable
+from seal_runtime.controller.alarm_watch import AlarmWatch
+from seal_runtime.controller.backlog import Backlog
+from seal_runtime.controller.commands import Command, Finish, LogValue
 from seal_runtime.controller.dispatch import Dispatcher, Ticket
-from seal_runtime.controller.events import (
-    AgentBeat,
-    AgentLeft,
-    AgentReady,
-    AgentRegistered,
-    DrainRequested,
-    Event,
-    JobFailedEvent,
-    JobSucceeded,
-    StopRequested,
-    StorageFailed,
-    Tick,
-)
+from seal_runtime.controller.events import AgentRegistered, Event, JobFailedEvent, JobSucceeded, StopRequested, StorageFailed, Tick
+from seal_runtime.controller.membership import Membership
+from seal_runtime.controller.meter import Meter
+from seal_runtime.controller.outbox import Outbox
 from seal_runtime.controller.plan import make_plan
+from seal_runtime.controller.quarantine import Quarantine
 from seal_runtime.controller.replay import replay
 from seal_runtime.controller.result_checks import record_of, why_unusable
-from seal_runtime.controller.status import Estimate, make_status, phase_of
+from seal_runtime.controller.status import Estimate, make_status, num_scored, phase_of
 from seal_runtime.controller.supervision import Supervision
+from seal_runtime.controller.time_shares import TimeShares
 from seal_runtime.controller.workflow import Effects, Workflow
-from seal_runtime.ledger.records import AgentGone, AgentJoined, FailureRecord, ResultRow, SetAsideRow
+from seal_runtime.ledger.records import FailureRecord, ResultRow, SetAsideRow
 from seal_runtime.tasks.base import Task
 
 
@@ -52,15 +47,20 @@ class RunState:
         self.finish: Finish | None = None
         self._max_attempts = topology.limits.max_attempts
         self._workflow = Workflow(topology, task, self.plan)
-        self._dispatcher = Dispatcher(self.agents, epoch=epoch)
+        self._dispatcher = Dispatcher(self.agents, Backlog(topology.limits), epoch=epoch, max_deaths=topology.limits.max_deaths)
         self._supervision = Supervision(topology, self.agents, self._dispatcher)
+        self._quarantine = Quarantine(self.agents)
+        self._out = Outbox()
+        self._membership = Membership(topology, self.agents, self._dispatcher, self._supervision, self._out, self._set_aside)
         self._estimate = Estimate(self.plan)
+        self._meter = Meter()
+        self._time_shares = TimeShares(self._meter, self._workflow)
+        self._alarms = AlarmWatch(self._workflow, self.agents)
         self._started_at = started_at
         self._active_seconds = active_seconds
         self._began_at = 0.0
         self._has_results = False
         self._has_finished = False
-        self._out: list[Command] = []
 
     def begin(self, now: float, committed: Iterable[ResultRow | SetAsideRow] = ()) -> list[Command]:
         """Open the run, or take it up where the committed records (in the order of their commits) leave it.
@@ -69,10 +69,10 @@ class RunState:
         """
         self._began_at = now
         for note in self.plan.notes:
-            self._log("warning", "fewer_contexts", note=note)
+            self._out.log("warning", "fewer_contexts", note=note)
         replayed = replay(self._workflow, committed, now)
         self._has_results = replayed.num_results > 0
-        self._out += replayed.commands
+        self._out.commands += replayed.commands
         for work in replayed.open_works:
             self._dispatcher.add(work)
         self._end(replayed.finish)
@@ -87,29 +87,21 @@ class RunState:
                 self._succeeded(event, now)
             case JobFailedEvent():
                 self._failed(event, now)
-            case AgentBeat():
-                self._beat(event, now)
-            case AgentRegistered():
-                self._registered(event, now)
-            case AgentReady():
-                self._ready(event, now)
-            case AgentLeft():
-                self._left(event, now)
-            case DrainRequested():
-                self._drain(event, now)
             case StopRequested():
                 self._end(Finish(phase="stopped", reason=event.reason))
             case StorageFailed():
                 self._end(Finish(phase="failed", reason=event.reason))
             case Tick():
                 self._tick(now)
+            case _:
+                self._membership.handle(event, now)
         if self.finish is None:
-            self._out += self._dispatcher.assign(now)
+            self._out.commands += self._dispatcher.assign(now)
         return self._take()
 
     def status(self, now: float) -> RunStatus:
         """Return a snapshot for observers."""
-        problems = self._supervision.problems(now)
+        problems = [*self._supervision.problems(now), *self._quarantine.problems(now)]
         if self.finish is not None and self.finish.phase == "failed":
             problems.insert(0, self.finish.reason)
         return make_status(
@@ -120,6 +112,9 @@ class RunState:
             phase=phase_of(self._workflow, self.agents, self.finish, has_results=self._has_results),
             problems=problems,
             eta_seconds=self._estimate.eta_seconds(self._workflow, now),
+            recent_edits_per_hour=self._meter.recent_edits_per_hour(num_scored(self._workflow), now),
+            roles=self._meter.roles(self.agents),
+            alarms=self._alarms.all(now),
             started_at=self._started_at,
             elapsed_seconds=self.active_seconds(now),
             now=now,
@@ -129,9 +124,9 @@ class RunState:
         """Return how long the run has been worked on, by this controller and those before it."""
         return self._active_seconds + now - self._began_at
 
-    def needs_adapter(self, sha256: str) -> bool:
-        """Say whether an adapter is a policy's or waits for its grade."""
-        return self._workflow.needs_adapter(sha256)
+    def silent_agents(self, now: float) -> list[AgentRegistered]:
+        """Return the agents whose process the shell should look at now, each once a silence; AgentDiagnosed says what was found."""
+        return [entry.identity for entry in self._supervision.to_examine(now)]
 
     def _succeeded(self, event: JobSucceeded, now: float) -> None:
         self._ack(event)
@@ -147,130 +142,78 @@ class RunState:
         entry = self.agents.get(event.agent)
         assert entry is not None, "a lease belongs to a live agent"
         entry.jobs_done += 1
+        if self._quarantine.succeeded(entry, now):
+            self._out.log("info", "agent_trusted_again", worker=entry.name, worker_role=entry.identity.role)
         self._estimate.begin(self._workflow, now)
         self._has_results = True
         self._dispatcher.close(ticket, now)
-        self._out.append(Commit(record=record_of(ticket.work, event)))
+        self._out.commit(record_of(ticket.work, event))
         self._enter(self._workflow.apply(ticket.work, event.result, now))
 
     def _late(self, event: JobSucceeded) -> None:
         """Change nothing; only an adapter that nobody will ever ask for is deleted."""
-        self._log("info", "late_reply", job=event.job_id, worker=event.agent, attempt=event.attempt)
+        self._out.log("info", "late_reply", job=event.job_id, worker=event.agent, attempt=event.attempt)
         if isinstance(event.result, AdaptResult) and not self._dispatcher.is_open(event.job_id):
-            self._out += self._workflow.forget_unless_needed(event.result.adapter)
+            self._out.commands += self._workflow.forget_unless_needed(event.result.adapter)
 
     def _failed(self, event: JobFailedEvent, now: float) -> None:
         self._ack(event)
         ticket = self._dispatcher.current(event.agent, event.job_id, event.attempt)
         if ticket is None:
-            self._log("info", "late_reply", job=event.job_id, worker=event.agent, attempt=event.attempt)
+            self._out.log("info", "late_reply", job=event.job_id, worker=event.agent, attempt=event.attempt)
         else:
             self._attempt_failed(ticket, event.error_type, event.reason, retryable=event.retryable, now=now)
 
     def _attempt_failed(self, ticket: Ticket, error_type: str, reason: str, *, retryable: bool, now: float) -> None:
-        entry, job_id = self.agents.get(ticket.agent), ticket.work.job_id
-        if entry is not None:
-            entry.jobs_failed += 1
+        job_id = ticket.work.job_id
         ticket.num_failures += 1
         record = FailureRecord(
             job_id=job_id, attempt=ticket.attempt, agent=ticket.agent, error_type=error_type, reason=reason, retryable=retryable
         )
-        self._out.append(Commit(record=record))
+        self._out.commit(record)
         fields: dict[str, LogValue] = {"job": job_id, "worker": ticket.agent, "attempt": ticket.attempt, "error_type": error_type}
-        self._log("warning", "attempt_failed", reason=reason, **fields)
+        self._out.log("warning", "attempt_failed", reason=reason, **fields)
+        self._blame(ticket, f"{error_type}: {reason}", now, retryable=retryable)
         if not retryable or ticket.num_failures >= self._max_attempts:
             self._set_aside(ticket, f"{error_type}: {reason}", now)
         else:
             ticket.avoid.add(ticket.agent)
             self._dispatcher.retry(ticket, now, delay=True)
 
+    def _blame(self, ticket: Ticket, reason: str, now: float, *, retryable: bool) -> None:
+        """Count a failure against its agent; one that must rest takes the blame for its last failures from their jobs."""
+        entry = self.agents.get(ticket.agent)
+        assert entry is not None, "a lease belongs to a live agent"
+        entry.jobs_failed += 1
+        blamed = self._quarantine.failed(entry, ticket.work.job_id, reason, now) if retryable else ()
+        if blamed:
+            self._dispatcher.forgive(blamed, entry.name)
+            seconds = round((entry.resting_until or now) - now, 1)
+            self._out.log("warning", "agent_rests", worker=entry.name, worker_role=entry.identity.role, seconds=seconds, reason=reason)
+
     def _set_aside(self, ticket: Ticket, reason: str, now: float) -> None:
-        self._log("error", "job_set_aside", job=ticket.work.job_id, reason=reason)
+        self._out.log("error", "job_set_aside", job=ticket.work.job_id, reason=reason)
         self._dispatcher.close(ticket, now)
         self._enter(self._workflow.set_aside(ticket.work, reason, now))
 
-    def _registered(self, event: AgentRegistered, now: float) -> None:
-        entry = self.agents.get(event.agent)
-        if entry is not None and entry.identity.incarnation == event.incarnation:
-            self.agents.heard(entry, now)
-            return
-        if entry is not None:
-            self._remove(entry, "another process registered under its name", now, died=True)
-        self.agents.add(event, now)
-        joined = AgentJoined(
-            agent=event.agent,
-            incarnation=event.incarnation,
-            role=event.role,
-            hostname=event.hostname,
-            pid=event.pid,
-            gpus=event.gpus,
-        )
-        self._out.append(Commit(record=joined))
-        self._log("info", "agent_joined", worker=event.agent, worker_role=event.role, hostname=event.hostname, pid=event.pid)
-
-    def _ready(self, event: AgentReady, now: float) -> None:
-        entry = self.agents.get(event.agent)
-        if entry is None:
-            return
-        if not entry.is_ready:
-            self._log("info", "agent_ready", worker=event.agent, capacity=event.capacity, seconds=round(now - entry.registered_at, 3))
-        entry.is_ready, entry.capacity = True, event.capacity
-        self.agents.heard(entry, now)
-        self.agents.update(entry, now)
-
-    def _beat(self, event: AgentBeat, now: float) -> None:
-        entry = self.agents.get(event.agent)
-        if entry is None:
-            return
-        self.agents.heard(entry, now)
-        entry.step_age_seconds = event.step_age_seconds
-        if event.state == "draining" and not entry.is_draining:
-            entry.is_draining = True
-            self.agents.update(entry, now)
-        for ticket in self._supervision.lost_leases(entry, event.job_ids, now):
-            self._log("warning", "lease_lost", job=ticket.work.job_id, worker=entry.name, attempt=ticket.attempt)
-            self._dispatcher.retry(ticket, now, delay=False)
-
-    def _left(self, event: AgentLeft, now: float) -> None:
-        entry = self.agents.get(event.agent)
-        if entry is not None:
-            self._remove(entry, event.reason, now, died=event.died)
-
-    def _remove(self, entry: AgentEntry, reason: str, now: float, *, died: bool) -> None:
-        held = ", ".join(list(entry.job_ids)[:3])
-        self._log("warning" if died else "info", "agent_left", worker=entry.name, reason=reason, died=died, jobs=len(entry.job_ids))
-        if died:
-            self._supervision.departed(f"{entry.name} is gone ({reason}); it held {held or 'no job'}", now)
-        poison = self._dispatcher.release(entry, now, died=died)
-        self.agents.remove(entry.name)
-        self._out.append(Commit(record=AgentGone(agent=entry.name, incarnation=entry.identity.incarnation, reason=reason)))
-        for ticket in poison:
-            self._set_aside(ticket, f"poison: {ticket.num_deaths} agents died with it, the last was {entry.name} ({reason})", now)
-
-    def _drain(self, event: DrainRequested, now: float) -> None:
-        entry = self.agents.get(event.agent)
-        if entry is not None and not entry.is_draining:
-            entry.is_draining = True
-            self.agents.update(entry, now)
-            self._log("info", "agent_draining", worker=entry.name, jobs=len(entry.job_ids))
-            self._out.append(SendTo(agent=entry.name, message=Drain(reason="asked to drain")))
-
     def _tick(self, now: float) -> None:
         self._supervision.tick(now)
-        for overdue in self._supervision.overdue_agents(now):
-            self._out.append(SendTo(agent=overdue.agent.name, message=Shutdown(reason=overdue.reason)))
-            self._remove(overdue.agent, overdue.reason, now, died=True)
+        self._meter.tick(self.agents, num_scored(self._workflow), now)
+        for alarm in self._alarms.new(now):
+            self._out.log("warning", "alarm_raised", kind=alarm.kind, subject=alarm.subject, reason=alarm.text)
+        self._quarantine.tick(now)
+        self._membership.give_up_overdue(now)
         for overdue in self._supervision.overdue_jobs(now):
             if overdue.ticket is not None and overdue.ticket.agent == overdue.agent.name:
                 cancel = Cancel(job_id=overdue.ticket.work.job_id, attempt=overdue.ticket.attempt)
-                self._out.append(SendTo(agent=overdue.agent.name, message=cancel))
+                self._out.send(overdue.agent.name, cancel)
                 self._attempt_failed(overdue.ticket, "JobTimeout", overdue.reason, retryable=True, now=now)
         deserted = self._supervision.deserted_role(now)
         if deserted is not None:
             self._end(Finish(phase="failed", reason=deserted))
 
     def _enter(self, effects: Effects) -> None:
-        self._out += effects.commands
+        self._out.commands += self._time_shares.complete(effects.commands)
         for work in effects.works:
             self._dispatcher.add(work)
         self._end(effects.finish)
@@ -280,14 +223,11 @@ class RunState:
             self.finish = finish
 
     def _ack(self, event: JobSucceeded | JobFailedEvent) -> None:
-        self._out.append(SendTo(agent=event.agent, message=JobAck(job_id=event.job_id, attempt=event.attempt)))
-
-    def _log(self, level: LogLevel, name: str, **fields: LogValue) -> None:
-        self._out.append(LogEvent(level=level, name=name, fields=fields))
+        self._out.send(event.agent, JobAck(job_id=event.job_id, attempt=event.attempt))
 
     def _take(self) -> list[Command]:
         """Return the commands gathered; the Finish comes out once, last."""
-        commands, self._out = self._out, []
+        commands = self._out.take()
         if self.finish is not None and not self._has_finished:
             self._has_finished = True
             commands.append(self.finish)

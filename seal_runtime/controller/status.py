@@ -1,7 +1,7 @@
 """The snapshot that observers see. Cheap enough to be made twice a second: counts are kept as the run goes."""
 
 from protocol.jobs import Role
-from protocol.status import RunStatus
+from protocol.status import Alarm, RoleStatus, RunStatus
 from seal_runtime.controller.agents_table import AgentsTable
 from seal_runtime.controller.commands import Finish
 from seal_runtime.controller.dispatch import Dispatcher
@@ -12,6 +12,9 @@ MIN_ETA_SECONDS = 5.0
 """No estimate of the time left before work has been coming in for so long."""
 MIN_ETA_SHARE = 0.02
 """No estimate before this share of the run's work is done."""
+
+SHOWN_REASON_CHARS = 200
+"""So much of the reason why a job was set aside is shown at once; the report and the ledger have all."""
 
 _WEIGHT: dict[Role, float] = {"proposer": 0.3, "trainer": 1.0, "evaluator": 0.5, "critic": 0.0}
 """How much a self-edit's proposal, inner loop and examination cost relative to one another, about."""
@@ -61,7 +64,21 @@ def phase_of(workflow: Workflow, agents: AgentsTable, finish: Finish | None, *, 
     if number > workflow.plan.num_rounds:
         return "finishing"
     gates = [workflow.studies.get(study.name) for study in workflow.plan.of_round(number)]
-    return "updating" if all(progress is not None and progress.is_closed for progress in gates) else "running"
+    is_scored = all(progress is not None and progress.is_closed for progress in gates)
+    runs_ahead = any(progress.study.round and not progress.is_closed for progress in workflow.studies.values())
+    return "updating" if is_scored and not runs_ahead else "running"
+
+
+def num_scored(workflow: Workflow) -> int:
+    """Return the scored self-edits of all studies; an evaluation without self-edit counts like one."""
+    return sum(progress.num_scored for progress in workflow.studies.values())
+
+
+def policy_lag(workflow: Workflow) -> int:
+    """Return by how many versions the oldest policy of a round under way is older than the newest policy; 0 where no round is."""
+    latest = workflow.lineage.latest.version
+    under_way = [progress.study.policy_version for progress in workflow.studies.values() if progress.study.round and not progress.is_closed]
+    return max(0, latest - min(under_way)) if under_way else 0
 
 
 def make_status(
@@ -73,18 +90,22 @@ def make_status(
     phase: str,
     problems: list[str],
     eta_seconds: float | None,
+    recent_edits_per_hour: float | None,
+    roles: tuple[RoleStatus, ...],
+    alarms: tuple[Alarm, ...],
     started_at: float,
     elapsed_seconds: float,
     now: float,
 ) -> RunStatus:
-    """Put the snapshot together; `frames_dropped` is the shell's to fill in."""
+    """Put the snapshot together; `frames_dropped` are those of agents, `wanted` is empty: the shell completes both."""
     plan = workflow.plan
     version = workflow.lineage.latest.version
     invalid = [
-        f"{name}: {progress.num_invalid} self-edit(s) could not be measured"
+        f"{name}: {progress.num_invalid} self-edit(s) could not be measured (last: {progress.last_loss[:SHOWN_REASON_CHARS]})"
         for name, progress in workflow.studies.items()
         if progress.num_invalid
     ]
+    scored = num_scored(workflow)
     return RunStatus(
         run_id=run_id,
         phase=phase,
@@ -96,9 +117,15 @@ def make_status(
         eta_seconds=0.0 if phase == "done" else eta_seconds,
         items_done=sum(progress.num_settled for progress in workflow.studies.values()),
         items_total=sum(study.num_items for study in plan.studies),
+        policy_lag=policy_lag(workflow),
+        edits_per_hour=3600.0 * scored / elapsed_seconds if scored and elapsed_seconds > 0 else None,
+        recent_edits_per_hour=recent_edits_per_hour,
         jobs_waiting=dispatcher.num_waiting(),
-        frames_dropped=0,
+        frames_dropped=sum(entry.frames_dropped for entry in agents.all()),
         agents=tuple(entry.status(now) for entry in agents.all()),
+        wanted=(),
         studies=tuple(progress.status() for progress in workflow.studies.values()),
         problems=(*plan.notes, *workflow.truncation.notes(), *problems, *invalid),
+        roles=roles,
+        alarms=alarms,
     )

@@ -7,8 +7,6 @@ from seal_runtime.config.topology import Topology
 from seal_runtime.controller.agents_table import AgentEntry, AgentsTable
 from seal_runtime.controller.dispatch import Dispatcher, Ticket
 
-STUCK_SECONDS = 20.0
-"""A main thread that has not come round for so long is named as a problem; a long training step may be innocent."""
 MIN_LOST_LEASE_SECONDS = 30.0
 """A job that a beating agent has not mentioned for so long never reached it (its connection broke under the message)."""
 ABSENCE_SHOWN_SECONDS = 20.0
@@ -16,17 +14,26 @@ ABSENCE_SHOWN_SECONDS = 20.0
 DEPARTED_SHOWN_SECONDS = 60.0
 QUIET_HEARTBEATS = 3
 """An agent that missed so many heartbeats gets no new jobs until it is heard again."""
+SILENCE_SHOWN_SHARE = 0.5
+EXAMINE_SHARE = 0.75
+"""Shares of `bus.agent_timeout_seconds` (or `limits.stuck_seconds`, if less) after which a silent agent is named and looked at. Its own
+watchdog (`agents.stacks`) has spoken after half of it."""
+SHOWN_CALLS = 3
+"""Innermost calls of a stuck thread that people see at once; the logs have all."""
+LONG_JOB_SHARE = 0.5
+"""A job at work for this share of `limits.job_timeout_seconds` is named."""
 MAX_TICK_GAP_SECONDS = 3.0
 """A longer gap between ticks means that this process was stopped: silence during it proves nothing about the agents."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overdue:
-    """An agent or a job that exceeded a deadline, and how."""
+    """An agent or a job that exceeded a deadline, and how. `is_silent`: nothing proves that the agent does not come back."""
 
     agent: AgentEntry
     ticket: Ticket | None
     reason: str
+    is_silent: bool = False
 
 
 class Supervision:
@@ -35,6 +42,7 @@ class Supervision:
     def __init__(self, topology: Topology, agents: AgentsTable, dispatcher: Dispatcher) -> None:
         self._limits = topology.limits
         self._agent_timeout_seconds = topology.bus.agent_timeout_seconds
+        self._notice_seconds = min(topology.bus.agent_timeout_seconds, topology.limits.stuck_seconds)
         self._lost_lease_seconds = max(MIN_LOST_LEASE_SECONDS, 2 * topology.bus.agent_timeout_seconds)
         self._quiet_seconds = max(2.0, QUIET_HEARTBEATS * topology.bus.heartbeat_seconds)
         self._agents = agents
@@ -58,15 +66,30 @@ class Supervision:
         self._departed.append((now, text))
 
     def overdue_agents(self, now: float) -> list[Overdue]:
-        """Return the agents that are silent or took too long to start."""
+        """Return the agents that are silent, took too long to start, or are in one step for too long."""
         found = []
         for entry in self._agents.all():
             silent, starting = now - entry.last_seen, now - entry.registered_at
             if silent > self._agent_timeout_seconds:
-                found.append(Overdue(agent=entry, ticket=None, reason=f"silent for {silent:.0f} s"))
+                found.append(Overdue(agent=entry, ticket=None, reason=f"silent for {silent:.0f} s", is_silent=True))
             elif not entry.is_ready and starting > self._limits.startup_timeout_seconds:
                 reason = f"not ready {starting:.0f} s after it registered (limits.startup_timeout_seconds)"
                 found.append(Overdue(agent=entry, ticket=None, reason=reason))
+            elif entry.is_ready and entry.step_age_seconds > self._limits.step_timeout_seconds:
+                reason = f"in one step for {entry.step_age_seconds:.0f} s (limits.step_timeout_seconds)"
+                found.append(Overdue(agent=entry, ticket=None, reason=reason))
+        return found
+
+    def is_stuck(self, entry: AgentEntry) -> bool:
+        """Say whether an agent's last heartbeat gave its step an age at which people should know of it."""
+        return entry.is_ready and entry.step_age_seconds > self._limits.stuck_seconds
+
+    def to_examine(self, now: float) -> list[AgentEntry]:
+        """Return the agents that have just been silent for so long that their process should be looked at; each once a silence."""
+        silent = [entry for entry in self._agents.all() if now - entry.last_seen > EXAMINE_SHARE * self._notice_seconds]
+        found = [entry for entry in silent if entry.examined_at < entry.last_seen]
+        for entry in found:
+            entry.examined_at = now
         return found
 
     def overdue_jobs(self, now: float) -> list[Overdue]:
@@ -110,13 +133,25 @@ class Supervision:
         lines = [text for _, text in self._departed]
         for entry in self._agents.all():
             silent = now - entry.last_seen
-            age = entry.step_age_seconds + silent
-            if entry.is_ready and age > STUCK_SECONDS:
-                job = next(iter(entry.job_ids), "no job")
-                lines.append(f"{entry.name} has been in one step for {age:.0f} s ({job})")
-            elif silent > self._agent_timeout_seconds / 2:
-                lines.append(f"{entry.name} has been silent for {silent:.0f} s")
+            if silent > SILENCE_SHOWN_SHARE * self._notice_seconds:
+                lines.append(f"{entry.label} has been silent for {silent:.0f} s, {entry.work}{diagnosis_of(entry)}")
+            elif self.is_stuck(entry):
+                age = entry.step_age_seconds + silent
+                lines.append(f"{entry.label} has been in one step for {age:.0f} s, {entry.work}{diagnosis_of(entry)}")
+        for ticket in self._dispatcher.leased():
+            seconds = now - ticket.leased_at
+            if seconds > LONG_JOB_SHARE * self._limits.job_timeout_seconds:
+                lines.append(f"job {ticket.work.job_id} has been with {ticket.agent} for {seconds:.0f} s")
         for role, since in self._absent_since.items():
             if now - since > ABSENCE_SHOWN_SECONDS:
                 lines.append(f"no {role} for {now - since:.0f} s while jobs wait; `seal-runtime attach {role}` adds one")
         return lines
+
+
+def diagnosis_of(entry: AgentEntry) -> str:
+    """Return what is known of the cause, as the end of a sentence for people; "" when nothing is."""
+    if entry.diagnosis is None:
+        return ""
+    calls = " < ".join(entry.diagnosis.stack[:SHOWN_CALLS])
+    condition = f": {entry.diagnosis.condition}" if entry.diagnosis.condition else ""
+    return condition + (f", at {calls}" if calls else "")

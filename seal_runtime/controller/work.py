@@ -5,7 +5,7 @@ controller writes the same jobs again. Every seed is derived here.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 
 from protocol.jobs import (
@@ -29,17 +29,18 @@ from seal_runtime.seeds import derive_seed
 from seal_runtime.tasks.base import Instance
 
 Priority = tuple[int, int, int, int]
-"""Smaller first: the round's own step before all else, then policy version, rank of the study, order of creation."""
+"""Smaller first: a round's own step before all else, then the place of the study (two numbers), order of creation."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
-    """A job and what the controller knows about it."""
+    """A job and what the controller knows about it. `is_of_proposal`: it trains on a self-edit that a proposer wrote."""
 
     key: JobKey
     job: Job
     policy_version: int
     priority: Priority
+    is_of_proposal: bool = False
 
     @property
     def job_id(self) -> str:
@@ -96,7 +97,7 @@ class WorkFactory:
             optim=self._topology.trainer.optim.spec(num_steps=num_steps, pad_loss=self._topology.trainer.pad_loss),
             seed=derive_seed(self._run_seed, "adapt", study.name, instance.instance_id, edit_index, replicate),
         )
-        return self._work(key, job, study)
+        return replace(self._work(key, job, study), is_of_proposal=study.source == "policy")
 
     def evaluate(
         self, study: Study, policy: PolicyRef, instance: Instance, edit_index: int, replicate: int, adapter: AdapterRef | None
@@ -130,12 +131,13 @@ class WorkFactory:
             optim=update.optim,
             seed=update.seed,
         )
-        return self._work(key, job, study)
+        return self._work(key, job, study, version=parent.version)
 
     def _key(self, stage: Stage, study: str, context_id: str, edit_index: int = NOT_APPLICABLE, replicate: int = NOT_APPLICABLE) -> JobKey:
         return JobKey(stage=stage, study=study, context_id=context_id, edit_index=edit_index, replicate=replicate)
 
-    def _work(self, key: JobKey, job: Job, study: Study) -> Work:
+    def _work(self, key: JobKey, job: Job, study: Study, version: int | None = None) -> Work:
+        """Return the work; `version` is that of a policy update's parent, of all else the study says it."""
         urgency = 0 if key.stage in ("credit", "policy") else 1
-        priority = (urgency, study.policy_version, study.priority, next(self._order))
-        return Work(key=key, job=job, policy_version=study.policy_version, priority=priority)
+        priority = (urgency, *study.priority, next(self._order))
+        return Work(key=key, job=job, policy_version=study.policy_version if version is None else version, priority=priority)

@@ -10,7 +10,7 @@ that a round asked for, on the same contexts) reach a CreditJob; what could not 
 from collections import Counter
 from dataclasses import dataclass, field
 
-from protocol.jobs import AdapterRef, AdaptResult, CreditResult, EvaluateResult, JobResult, ProposeResult
+from protocol.jobs import AdapterRef, AdaptResult, CreditResult, EvaluateResult, JobResult, PolicyUpdate, ProposeResult
 from seal_runtime.config.topology import Topology
 from seal_runtime.controller.commands import Command, Commit, Finish, ForgetAdapter, LogEvent, LogValue, WriteMetrics
 from seal_runtime.controller.lineage import Lineage, credit_groups
@@ -44,6 +44,7 @@ class Workflow:
         self.plan = plan
         self.studies: dict[str, StudyProgress] = {}
         self.lineage = Lineage()
+        self._updates: dict[int, tuple[Study, PolicyUpdate | None]] = {}
         self.truncation = Truncation()
         self._task = task
         self._factory = WorkFactory(topology)
@@ -86,10 +87,10 @@ class Workflow:
         effects.commands.append(Commit(record=SetAsideRecord(job_id=work.job_id, reason=reason)))
         if key.stage == "propose":
             for edit in progress.contexts[key.context_id].edits:
-                progress.lose(edit, progress.study.replicates)
+                progress.lose(edit, reason, progress.study.replicates)
         else:
             self._release_adapter(work, effects)
-            progress.lose(progress.edit(key.context_id, key.edit_index))
+            progress.lose(progress.edit(key.context_id, key.edit_index), reason)
         self._after(progress, effects, now)
         return effects
 
@@ -126,7 +127,9 @@ class Workflow:
         context = progress.contexts[key.context_id]
         effects.commands += self.truncation.of_prompt(key, result)
         for edit, generated in zip(context.edits, result.edits, strict=True):
-            edit.generated = generated
+            progress.count_text(key.context_id, generated)
+            # Only the critic asks for the text again; the ledger has it for everybody else.
+            edit.generated = generated if progress.study.purpose == "reward" else None
             self._start_edit(progress, context.instance, edit, generated.text, 0, effects)
 
     def _start_edit(
@@ -148,7 +151,7 @@ class Workflow:
             effects.commands.append(LogEvent(level="error", name="edit_set_aside", fields={"reason": reason, **where}))
             key = JobKey(stage="adapt", study=study.name, context_id=instance.instance_id, edit_index=edit.edit_index, replicate=0)
             effects.commands.append(Commit(record=SetAsideRecord(job_id=key.job_id, reason=reason)))
-            progress.lose(edit, study.replicates)
+            progress.lose(edit, reason, study.replicates)
             return
         for replicate in range(study.replicates):
             work = self._factory.adapt(study, progress.policy, instance, edit.edit_index, replicate, sequences, num_steps)
@@ -210,17 +213,29 @@ class Workflow:
         effects.works.append(self._factory.credit(rewards.study, credit_groups(rewards, baselines)))
 
     def _credited(self, study: Study, result: CreditResult, effects: Effects, now: float) -> None:
+        """Keep the update until it is its turn: with `algorithm.max_policy_lag` a round may be credited before the one before it."""
+        self.studies[study.name].forget_texts()
         selected = sum(1 for credit in result.credits if credit.weight)
         effects.log("round_credited", round=study.round, credited=len(result.credits), selected=selected)
-        if result.update is None:
+        self._updates[study.round] = (study, result.update)
+        self._update_next(effects, now)
+
+    def _update_next(self, effects: Effects, now: float) -> None:
+        """Take the outer-loop step on top of the newest version, when its round is credited."""
+        parent = self.lineage.latest
+        study, update = self._updates.pop(parent.version + 1, (None, None))
+        if study is None:
+            return
+        if update is None:
             self._advance(study, None, effects, now)
         else:
-            effects.works.append(self._factory.policy(study, self.lineage.policy(study.policy_version), result.update))
+            effects.works.append(self._factory.policy(study, parent, update))
 
     def _advance(self, study: Study, adapter: AdapterRef | None, effects: Effects, now: float) -> None:
         effects.commands += self.lineage.advance(study.round, adapter)
         effects.log("policy_updated", policy_version=study.round, round=study.round, adapter=adapter.sha256 if adapter else "")
         self._open_version(study.round, effects, now)
+        self._update_next(effects, now)
 
 
 def _split_round(studies: list[StudyProgress]) -> tuple[StudyProgress, StudyProgress | None]:
@@ -231,6 +246,7 @@ def _split_round(studies: list[StudyProgress]) -> tuple[StudyProgress, StudyProg
 
 
 def _metrics(progress: StudyProgress, now: float) -> WriteMetrics:
+    """Return the study's figures; what the agents did meanwhile is added by the state machine, which knows them."""
     status, study = progress.status(), progress.study
     return WriteMetrics(
         study=study.name,
@@ -243,4 +259,7 @@ def _metrics(progress: StudyProgress, now: float) -> WriteMetrics:
         mean_score=status.mean_score,
         score_stderr=status.score_stderr,
         seconds=now - progress.opened_at,
+        edits_per_hour=3600.0 * status.num_scored / (now - progress.opened_at) if now > progress.opened_at else None,
+        time_shares=None,
+        texts=progress.texts.figures(),
     )

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+sys.path.insert(0, str(Path(__file__).parent.parent / "protocol"))
 sys.path.insert(0, str(Path(__file__).parent))
 
 from fake_world import World
@@ -30,6 +31,15 @@ def make_world() -> Callable[..., World]:
         return World(toy_topology(**sections), task)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def calm_lagged_world() -> World:
+    """A finished run of three rounds in which each uses the policy before the newest."""
+    world = World(toy_topology(run={"rounds": 3}, algorithm={"max_policy_lag": 1}))
+    world.join_all()
+    assert world.run_calmly().phase == "done"
+    return world
 
 
 @pytest.fixture(scope="session")

@@ -171,7 +171,17 @@ class World:
             self.now = min(end, self.now + 1.0)
             for agent in self.agents.values():
                 if agent.alive:
-                    self.feed(AgentBeat(agent=agent.name, state="busy", job_ids=tuple(agent.jobs), step_age_seconds=0.0))
+                    self.feed(
+                        AgentBeat(
+                            agent=agent.name,
+                            state="busy",
+                            job_ids=tuple(agent.jobs),
+                            step_age_seconds=0.0,
+                            gpu_memory_bytes=0,
+                            gpu_busy_share=None,
+                            frames_dropped=0,
+                        )
+                    )
             self.feed(Tick())
 
     def leave(self, agent: FakeAgent) -> None:

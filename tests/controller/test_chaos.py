@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from seal_runtime.controller.events import AgentBeat, AgentDiagnosed, DrainRequested, Tick
 from seal_runtime.errors import LedgerError
 from seal_runtime.ledger.records import ResultRecord, SetAsideRecord
 
@@ -31,7 +32,8 @@ class Chaos:
         self.born = 0
         self.weights: dict[Callable[[Any], None], float] = {
             self.work: 8, self.work_and_answer: 16, self.repeat: 3, self.fail: 2, self.die: 2, self.leave: 1,
-            self.reconnect: 2, self.crash: 0.5, self.idle: 2, self.deafen: 1,
+            self.reconnect: 2, self.crash: 0.5, self.idle: 2, self.deafen: 1, self.sicken: 1, self.stick: 1, self.hang: 0.5,
+            self.stop_for_a_while: 1, self.attach: 0.5, self.drain: 0.5,
         }  # fmt: skip
         for role in ROLES:
             self.birth(role)
@@ -83,6 +85,74 @@ class Chaos:
     def leave(self, agent: Any) -> None:
         self.world.leave(agent)
 
+    def sicken(self, agent: Any) -> None:
+        """For a while an agent fails everything, which earns it a rest."""
+        for _ in range(self.source.randint(5, 12)):
+            self.fail(agent)
+
+    def stick(self, agent: Any) -> None:
+        """An agent is in a long but innocent step; word of it may be late, or of a process that is long gone."""
+        age = self.source.uniform(0.0, 1700.0)
+        self.world.feed(
+            AgentBeat(
+                agent=agent.name,
+                state="busy",
+                job_ids=tuple(agent.jobs),
+                step_age_seconds=age,
+                gpu_memory_bytes=0,
+                gpu_busy_share=None,
+                frames_dropped=0,
+            )
+        )
+        incarnation = self.source.choice((agent.incarnation, "another"))
+        self.world.feed(AgentDiagnosed(agent=agent.name, incarnation=incarnation, condition="", stack=("a.py:1 f",)))
+        assert self.world.agents[agent.name].alive
+
+    def hang(self, agent: Any) -> None:
+        """An agent's step exceeds its limit: it is given up, and its process ends itself."""
+        if self.gentle and any(ticket.is_suspect for ticket in self.world.state._dispatcher._tickets.values()):
+            return
+        self.world.feed(
+            AgentBeat(
+                agent=agent.name,
+                state="busy",
+                job_ids=tuple(agent.jobs),
+                step_age_seconds=1801.0,
+                gpu_memory_bytes=0,
+                gpu_busy_share=None,
+                frames_dropped=0,
+            )
+        )
+        self.world.feed(Tick())
+        entry = self.world.state.agents.get(agent.name)
+        assert self.world.finish is not None or entry is None or not entry.is_ready
+        self.world.kill(agent)
+
+    def stop_for_a_while(self, agent: Any) -> None:
+        """A process is stopped by a signal and goes on later, with the jobs that it had; meanwhile they may have gone elsewhere."""
+        if self.gentle and any(ticket.is_suspect for ticket in self.world.state._dispatcher._tickets.values()):
+            return
+        agent.alive = False
+        self.world.pass_time(self.source.uniform(1.0, 25.0))
+        for identity in self.world.state.silent_agents(self.world.now):
+            diagnosed = AgentDiagnosed(agent=identity.agent, incarnation=identity.incarnation, condition="stopped", stack=())
+            self.world.feed(diagnosed)
+        agent.alive = True
+        if self.world.state.agents.get(agent.name) is None:
+            self.world.register(agent)
+
+    def attach(self, agent: Any) -> None:
+        self.birth(self.source.choice(ROLES))
+
+    def drain(self, agent: Any) -> None:
+        """An agent is told to leave; it finishes what it holds, and goes."""
+        self.world.feed(DrainRequested(agent=agent.name))
+        for job_id in list(agent.jobs):
+            self.world.work(agent, job_id)
+        self.world.deliver(agent)
+        assert not agent.jobs, "a draining agent gets no more jobs"
+        self.world.leave(agent)
+
     def reconnect(self, agent: Any) -> None:
         self.world.register(agent)
 
@@ -128,10 +198,15 @@ def play(world: Any, source: random.Random, *, gentle: bool, num_actions: int) -
     check_books(world)
 
 
-@given(source=st.randoms(use_true_random=True))
+TIGHT = {"max_waiting_adapters": 1, "max_waiting_edits": 1}
+
+
+@given(source=st.randoms(use_true_random=True), limits=st.sampled_from([{}, TIGHT]))
 @SLOW
-def test_a_disturbed_run_chooses_the_same_edits_as_a_calm_one(make_world: MakeWorld, calm_world: Any, source: random.Random) -> None:
-    world = make_world()
+def test_a_disturbed_run_chooses_the_same_edits_as_a_calm_one(
+    make_world: MakeWorld, calm_world: Any, source: random.Random, limits: dict[str, object]
+) -> None:
+    world = make_world(limits=limits)
     play(world, source, gentle=True, num_actions=400)
     assert world.finish.phase == "done"
     assert world.chosen() == calm_world.chosen()
@@ -141,10 +216,26 @@ def test_a_disturbed_run_chooses_the_same_edits_as_a_calm_one(make_world: MakeWo
     assert scores == {record.key.job_id: record.score for record in calm_world.results("evaluate")}
 
 
-@given(source=st.randoms(use_true_random=True))
+@given(source=st.randoms(use_true_random=True), limits=st.sampled_from([{}, TIGHT]))
 @SLOW
-def test_without_mercy_the_run_still_ends_and_the_books_are_right(make_world: MakeWorld, source: random.Random) -> None:
-    world = make_world(limits={"max_attempts": 2})
+def test_a_disturbed_run_with_policy_lag_does_the_jobs_of_a_calm_one(
+    make_world: MakeWorld, calm_lagged_world: Any, source: random.Random, limits: dict[str, object]
+) -> None:
+    world = make_world(run={"rounds": 3}, algorithm={"max_policy_lag": 1}, limits=limits)
+    play(world, source, gentle=True, num_actions=500)
+    assert world.finish.phase == "done"
+    assert world.chosen() == calm_lagged_world.chosen()
+    assert {record.key.job_id: record.job for record in world.results()} == {
+        record.key.job_id: record.job for record in calm_lagged_world.results()
+    }
+
+
+@given(source=st.randoms(use_true_random=True), limits=st.sampled_from([{}, TIGHT]), lag=st.integers(0, 2))
+@SLOW
+def test_without_mercy_the_run_still_ends_and_the_books_are_right(
+    make_world: MakeWorld, source: random.Random, limits: dict[str, object], lag: int
+) -> None:
+    world = make_world(limits={"max_attempts": 2, **limits}, algorithm={"max_policy_lag": lag})
     play(world, source, gentle=False, num_actions=600)
     assert world.finish.phase in ("done", "failed")
     if world.finish.phase == "done":

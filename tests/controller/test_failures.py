@@ -91,7 +91,10 @@ def test_an_evaluation_that_never_proves_itself_is_set_aside_and_the_round_goes_
     _, context, edit, *_ = victim[0].split("/")
     group = next(g for g in world.results("credit", "round-1")[0].job.groups if g.context_id == context)
     assert group.edits[int(edit[1:])].rewards == ()
-    assert "round-1: 1 self-edit(s) could not be measured" in world.state.status(world.now).problems
+    (problem,) = [line for line in world.state.status(world.now).problems if line.startswith("round-1: ")]
+    assert problem.startswith("round-1: 1 self-edit(s) could not be measured (last: ReceiptError: ")
+    world.boot()
+    assert problem in world.state.status(world.now).problems, "a resumed run still says so"
 
 
 @pytest.mark.parametrize("wrong", ["another kind", "too few edits", "unknown credit", "empty update"])

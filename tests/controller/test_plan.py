@@ -42,7 +42,7 @@ def test_improved_selection_measures_each_rounds_contexts_without_edits(make_top
     plan = make_plan(make_topology(algorithm={"select": "improved"}), make_task())
     assert [study.name for study in plan.of_round(2)] == ["round-2", "baseline-v1"]
     assert plan.study("baseline-v1").instances == plan.study("round-2").instances
-    assert plan.study("baseline-v1").priority == plan.study("round-2").priority == 0
+    assert plan.study("baseline-v1").priority == plan.study("round-2").priority == (1, 0)
 
 
 def test_contexts_stay_or_change_with_the_round_and_depend_on_the_seed(make_topology: Make, make_task: Make) -> None:

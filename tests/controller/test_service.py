@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -90,6 +91,17 @@ def test_a_run_leaves_ledger_policies_metrics_and_no_inner_adapters(calm_run: Pa
     )
 
 
+def test_a_controller_of_a_run_that_is_done_tidies_up_after_the_one_that_was_killed_at_its_end(calm_run: Path, tmp_path: Path) -> None:
+    run = RunDirectory(Path(shutil.copytree(calm_run, tmp_path / "done")))
+    run.connection.write_text("{}")
+    done = subprocess.run(
+        [sys.executable, "-m", "seal_runtime.controller", "--run-dir", str(run.root)],
+        cwd=Path(__file__).parent, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert not run.connection.exists()
+
+
 def test_observers_see_progress_and_the_end(run_dir: Path) -> None:
     gate = threading.Event()
     controller = ThreadedController(run_dir)
@@ -168,6 +180,13 @@ def test_a_signal_stops_the_run_with_its_exit_code(run_dir: Path, number: signal
     assert not (run_dir / "connection.json").exists()
     with LedgerReader(run_dir / "ledger.sqlite") as reader:
         assert number.name in reader.meta()["reason"]
+
+
+def test_the_exit_code_holds_when_the_message_cannot_be_written(tmp_path: Path) -> None:
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-m", "seal_runtime.controller", "--run-dir", str(tmp_path / "none")]
+        done = subprocess.run(command, stdout=full, stderr=full, timeout=60, check=False, env=os.environ | {"PYTHONUNBUFFERED": "1"})
+    assert done.returncode == 2
 
 
 def test_wrong_settings_end_with_exit_code_2_and_a_message(tmp_path: Path) -> None:

@@ -16,7 +16,15 @@ from protocol.status import RunStatus, StudyStatus
 def status(phase: str, elapsed_seconds: float) -> RunStatus:
     """Return a status of a run called dummy."""
     study = StudyStatus(
-        study="round-1", policy_version=0, num_items=8, num_scored=4, num_invalid=0, num_unparsed=0, mean_score=0.25, score_stderr=0.05
+        study="round-1",
+        policy_version=0,
+        num_items=8,
+        num_scored=4,
+        num_invalid=0,
+        num_unparsed=0,
+        mean_score=0.25,
+        score_stderr=0.05,
+        unique_share=1.0,
     )
     return RunStatus(
         run_id="dummy",
@@ -29,11 +37,17 @@ def status(phase: str, elapsed_seconds: float) -> RunStatus:
         eta_seconds=None,
         items_done=4,
         items_total=16,
+        policy_lag=0,
+        edits_per_hour=None,
+        recent_edits_per_hour=None,
         jobs_waiting={},
         frames_dropped=0,
         agents=(),
+        wanted=(),
         studies=(study,),
         problems=(),
+        roles=(),
+        alarms=(),
     )
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from launch.child import describe_exit
+from launch.child import EXIT_DISMISSED, describe_exit
 from launch.local import EXIT_FAILED, EXIT_STOPPED, Grace
 from seal_runtime.errors import LaunchError
 
@@ -70,6 +70,21 @@ def test_a_killed_agent_comes_back(tmp_path: Path) -> None:
         back.close()
 
 
+def test_an_agent_that_somebody_stopped_is_not_started_again(tmp_path: Path) -> None:
+    back = backend(tmp_path, SERVE + FOREVER, {"trainer-0": FOREVER})
+    try:
+        back.start()
+        poll_until(back, lambda: lives(tmp_path, "trainer-0"), "the trainer is up")
+        back.agents[0].send_signal(signal.SIGTERM)  # as early as this it has no handler yet
+        poll_until(back, lambda: back.agents[0].state == "left", "the trainer is stopped")
+        for _ in range(10):
+            back.poll()
+        assert len(lives(tmp_path, "trainer-0")) == 1
+        assert back.agents[0].budget.deaths == 0
+    finally:
+        back.close()
+
+
 def test_an_agent_that_left_in_good_order_is_not_started_again(tmp_path: Path) -> None:
     back = backend(tmp_path, SERVE + FOREVER, {"trainer-0": "pass"})
     try:
@@ -78,6 +93,19 @@ def test_an_agent_that_left_in_good_order_is_not_started_again(tmp_path: Path) -
         for _ in range(10):
             back.poll()
         assert len(lives(tmp_path, "trainer-0")) == 1
+        assert back.problems == []
+    finally:
+        back.close()
+
+
+def test_a_dismissed_agent_is_started_again_when_the_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("launch.local.RECALL_SECONDS", 0.1)
+    dismissed = f"import pathlib\nif not pathlib.Path('again').exists():\n    open('again', 'w')\n    raise SystemExit({EXIT_DISMISSED})\n"
+    back = backend(tmp_path, SERVE + FOREVER, {"trainer-0": dismissed + FOREVER}, max_restarts=0)
+    try:
+        back.start()
+        poll_until(back, lambda: len(lives(tmp_path, "trainer-0")) == 2, "the trainer is back")
+        assert back.agents[0].budget.deaths == 0
         assert back.problems == []
     finally:
         back.close()

@@ -1,7 +1,7 @@
 from pathlib import Path
 
 from launch.specs import AgentSpec, agent_specs, controller_spec, device_list
-from seal_runtime.config.agents import ProposerConfig, TrainerConfig
+from seal_runtime.config.agents import EvaluatorConfig, ProposerConfig, TrainerConfig
 from seal_runtime.config.topology import Topology
 
 
@@ -47,6 +47,16 @@ def test_command_line_can_be_typed_by_hand() -> None:
     assert argv[argv.index("--connection") + 1] == "/runs/x/connection.json"
     assert argv[argv.index("--name") + 1] == "proposer-0"
     assert argv[-1] == "--die-with-parent"
+
+
+def test_one_process_serves_two_roles_where_they_share_an_engine() -> None:
+    topology = Topology(proposer=ProposerConfig(count=2, gpus=(4, 6)), evaluator=EvaluatorConfig(count=2, share_engine=True))
+    specs = specs_of(topology)
+    assert list(specs) == ["proposer-0+evaluator-0", "proposer-1+evaluator-1", "trainer-0", "critic-0"]
+    spec = specs["proposer-1+evaluator-1"]
+    assert (spec.roles, spec.gpus) == (("proposer", "evaluator"), (6,))
+    assert spec.argv[1:4] == ("-m", "agents", "proposer+evaluator")
+    assert spec.argv[spec.argv.index("--name") + 1] == "proposer-1+evaluator-1"
 
 
 def test_controller_sees_no_gpu() -> None:

@@ -4,7 +4,7 @@ import pytest
 from rich.console import Console
 
 from launch.status_panel import format_seconds, learning_curve, render, sparkline, status_line, visible_studies
-from protocol.status import AgentStatus, RunStatus, StudyStatus
+from protocol.status import AgentStatus, RunStatus, StudyStatus, WantedAgents
 
 
 def study(name: str, scored: int, items: int, mean: float | None, error: float | None = None, version: int = 0) -> StudyStatus:
@@ -17,6 +17,7 @@ def study(name: str, scored: int, items: int, mean: float | None, error: float |
         num_unparsed=3,
         mean_score=mean,
         score_stderr=error,
+        unique_share=1.0,
     )
 
 
@@ -33,6 +34,8 @@ def agent(name: str, role: str, state: str, jobs: tuple[str, ...], gpus: tuple[i
         jobs_failed=0,
         busy_seconds=30.0,
         last_seen_seconds=0.1,
+        gpu_memory_bytes=0,
+        gpu_busy_share=None,
     )
 
 
@@ -47,12 +50,16 @@ STATUS = RunStatus(
     eta_seconds=40.4,
     items_done=250,
     items_total=1000,
+    policy_lag=0,
+    edits_per_hour=None,
+    recent_edits_per_hour=None,
     jobs_waiting={"trainer": 3},
     frames_dropped=0,
     agents=(
         agent("proposer-0", "proposer", "idle", ()),
         agent("trainer-0", "trainer", "busy", ("round-2/ada/e0/r0/adapt", "round-2/bob/e1/r0/adapt"), gpus=(3,)),
     ),
+    wanted=(),
     studies=(
         study("round-1", 160, 160, 0.274, 0.021),
         study("heldout-v0", 80, 80, 0.289, 0.033),
@@ -60,6 +67,8 @@ STATUS = RunStatus(
         study("heldout-v1", 0, 80, None, version=1),
     ),
     problems=("trainer-1 [/red] was restarted",),
+    roles=(),
+    alarms=(),
 )
 
 
@@ -143,3 +152,15 @@ def test_the_status_fits_a_line() -> None:
     assert status_line(STATUS) == (
         "[1m03s] running: round 2 of 3, policy v1, 250/1000 scored, 1 of 2 agents busy, round-2 reward 41.2 ± 5.0 %, about 40s left"
     )
+
+
+def test_a_silent_agent_says_for_how_long_and_before_its_work() -> None:
+    silent = replace(agent("trainer-0", "trainer", "busy", ("round-1/ada/e0/r0/adapt",)), last_seen_seconds=7.2)
+    assert "silent 7s  round-1/ada/e0/r0/adapt" in drawn(replace(STATUS, agents=(silent,)))
+    assert "silent" not in drawn(STATUS)
+
+
+def test_a_scaled_role_is_shown_with_its_number() -> None:
+    wanted = (WantedAgents(role="trainer", count=4, request=2), WantedAgents(role="critic", count=1, request=0))
+    assert "scaled to trainer=4 " in drawn(replace(STATUS, wanted=wanted))
+    assert "scaled" not in drawn(replace(STATUS, wanted=wanted, phase="done"))

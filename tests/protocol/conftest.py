@@ -1,10 +1,13 @@
 """A controller to talk to, over real sockets."""
 
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 from protocol.channel import AgentChannel
 from protocol.messages import Heartbeat, Pulse, Register, ToAgent, ToController, Welcome

@@ -230,7 +230,16 @@ def test_sizes_are_bounded_on_both_sides() -> None:
     with pytest.raises(ProtocolError, match="reason"):
         encode(Goodbye(reason="x" * 20_001))
     with pytest.raises(ProtocolError, match="job_ids"):
-        encode(Heartbeat(state="busy", job_ids=("j",) * (MAX_ITEMS + 1), step_age_seconds=0.0, gpu_memory_bytes=0))
+        encode(
+            Heartbeat(
+                state="busy",
+                job_ids=("j",) * (MAX_ITEMS + 1),
+                step_age_seconds=0.0,
+                gpu_memory_bytes=0,
+                gpu_busy_share=None,
+                frames_dropped=0,
+            )
+        )
     question = Question(question_id="q", prompt="x" * MAX_TEXT_CHARS, answers=())
     job = an_assign().job
     assert isinstance(job, EvaluateJob)
@@ -239,7 +248,7 @@ def test_sizes_are_bounded_on_both_sides() -> None:
 
 
 def test_equal_values_have_equal_bytes_also_when_a_float_was_written_as_an_integer() -> None:
-    whole = Heartbeat(state="idle", job_ids=(), step_age_seconds=1, gpu_memory_bytes=0)
+    whole = Heartbeat(state="idle", job_ids=(), step_age_seconds=1, gpu_memory_bytes=0, gpu_busy_share=None, frames_dropped=0)
     assert encode(whole) == encode(dataclasses.replace(whole, step_age_seconds=1.0))
     assert isinstance(decode(encode(whole), Heartbeat).step_age_seconds, float)
 

@@ -21,8 +21,8 @@ REGISTER = Register(role="trainer", agent="", incarnation="i1", capacity=2, host
 FAILED = JobFailed(job_id="j", attempt=1, error_type="E", reason="r", retryable=True)
 
 
-def heartbeat(now: float) -> Heartbeat:
-    return Heartbeat(state="idle", job_ids=(), step_age_seconds=now, gpu_memory_bytes=0)
+def heartbeat(now: float, frames_dropped: int = 0) -> Heartbeat:
+    return Heartbeat(state="idle", job_ids=(), step_age_seconds=now, gpu_memory_bytes=0, gpu_busy_share=None, frames_dropped=frames_dropped)
 
 
 def welcome(run_id: str = "run-1") -> Welcome:

@@ -145,6 +145,23 @@ def test_an_upload_continues_where_the_receiver_is(adapter_dir: Path, tmp_path: 
     assert same_files(adapter_dir, tmp_path / "staging")
 
 
+@pytest.mark.parametrize("num_before", [1, 2, 3])
+@pytest.mark.parametrize("keeps_its_folder", [True, False])
+def test_an_upload_survives_a_receiver_that_starts_anew(adapter_dir: Path, tmp_path: Path, num_before: int, keeps_its_folder: bool) -> None:
+    sha256 = adapter_sha256(adapter_dir)
+    upload = AdapterUpload(adapter_dir, sha256, chunk_bytes=CHUNK_BYTES)
+    assembler = BlobAssembler(tmp_path / "first", sha256)
+    for step in range(20):
+        if step == num_before:
+            assembler = BlobAssembler(tmp_path / ("first" if keeps_its_folder else "second"), sha256)
+        chunk = upload.next_request(0.0)
+        if chunk is None:
+            break
+        upload.feed(assembler.accept(chunk))
+    assert upload.done, upload.failure
+    assert same_files(adapter_dir, tmp_path / ("first" if keeps_its_folder else "second"))
+
+
 def test_doubled_early_and_damaged_chunks_change_nothing(adapter_dir: Path, tmp_path: Path) -> None:
     sha256 = adapter_sha256(adapter_dir)
     assembler = BlobAssembler(tmp_path / "staging", sha256)
