@@ -1,0 +1,1 @@
+"""`seal-runtime top`: a run at a glance, in a terminal, read-only."""

@@ -1,0 +1,1 @@
+"""Send the figures of metrics.jsonl to TensorBoard, Weights & Biases or MLflow, from a process of their own."""
