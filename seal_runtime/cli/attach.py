@@ -12,22 +12,32 @@ from seal_runtime.cli.runs import RunArgument, find_run, short_path
 from seal_runtime.errors import ConfigError, LaunchError
 
 REQUEST_TIMEOUT_SECONDS = 5.0
+SHARED = "proposer+evaluator"
+"""As `config.engine_sharing.SHARING_ROLES`, which would load pydantic."""
 
 
 def attach(
-    role: Annotated[str, typer.Argument(help=f"What the agent does: {', '.join(ROLES)}.", show_default=False)],
+    role: Annotated[str, typer.Argument(help=f"What the agent does: {', '.join(ROLES)}, or {SHARED}.", show_default=False)],
     run: Annotated[str | None, typer.Option(help="A run directory or the name of a run under runs/; the newest run when left out.")] = None,
-    connect: Annotated[Path | None, typer.Option(help="Connection file of the run, copied from another host if need be.")] = None,
+    connect: Annotated[
+        Path | None, typer.Option("--connect", "--connection", help="Connection file of the run, copied from another host if need be.")
+    ] = None,
     gpu: Annotated[str | None, typer.Option(help="Devices that the agent sees, as in 0 or 0,1.")] = None,
-    name: Annotated[str, typer.Option(help="Name of the agent; the controller chooses one when left out.")] = "",
+    name: Annotated[str, typer.Option(help="Name of the agent (A+B for two roles); the controller chooses one when left out.")] = "",
+    store: Annotated[Path | None, typer.Option(help="Folder for this agent's adapters alone, instead of the run's own.")] = None,
+    controller_timeout: Annotated[
+        float | None, typer.Option(help="Leave when no controller was heard for so long, in seconds; 60 when left out.", min=1.0)
+    ] = None,
 ) -> None:
     """Start an agent in the foreground; it joins the run, takes work, and leaves with Ctrl-C."""
-    command = attach_command(role_named(role), run=run, connect=connect, gpu=gpu, name=name)
+    command = attach_command(roles_named(role), run=run, connect=connect, gpu=gpu, name=name)
+    command += ["--store", str(store)] if store is not None else []
+    command += ["--controller-timeout", f"{controller_timeout:g}"] if controller_timeout is not None else []
     sys.stdout.flush()
     os.execv(command[0], command)
 
 
-def attach_command(role: Role, *, run: str | None, connect: Path | None, gpu: str | None, name: str) -> list[str]:
+def attach_command(roles: tuple[Role, ...], *, run: str | None, connect: Path | None, gpu: str | None, name: str) -> list[str]:
     """Return the agent's command line. Raises LaunchError when the run is not going on, ConfigError for impossible options."""
     if run is not None and connect is not None:
         raise ConfigError("expected --run or --connect, got both")
@@ -38,18 +48,20 @@ def attach_command(role: Role, *, run: str | None, connect: Path | None, gpu: st
         connection, log_dir = directory.connection, directory.logs
     if not connection.is_file():
         raise LaunchError(f"no run answers at {connection}: it has ended or not begun; `seal-runtime resume` continues a run")
-    command = [sys.executable, "-m", "agents", role, "--connection", str(connection), "--console"]
+    command = [sys.executable, "-m", "agents", "+".join(roles), "--connection", str(connection), "--console"]
     command += ["--name", name] if name else []
     command += ["--gpu", gpu] if gpu is not None else []
     return command + (["--log-dir", str(log_dir)] if log_dir is not None else [])
 
 
-def role_named(text: str) -> Role:
-    """Return the role of that name. Raises ConfigError that names the roles."""
+def roles_named(text: str) -> tuple[Role, ...]:
+    """Return the roles of one process. Raises ConfigError that names what there is."""
+    if text == SHARED:
+        return ("proposer", "evaluator")
     for role in ROLES:
         if text == role:
-            return role
-    raise ConfigError(f"expected one of the roles {', '.join(ROLES)}, got {text!r}")
+            return (role,)
+    raise ConfigError(f"expected one of the roles {', '.join(ROLES)}, or {SHARED}, got {text!r}")
 
 
 def drain(

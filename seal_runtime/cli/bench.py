@@ -59,13 +59,13 @@ def inner_loop(
     from seal_runtime.bench.preparation import InnerLoopPlan
     from seal_runtime.bench.table import format_inner_loop
 
-    chosen = _topology(topology, model)
+    chosen = chosen_topology(topology, model)
     lora, optim = chosen.trainer.lora, chosen.trainer.optim
     if lora_rank is not None:
         lora = lora.model_copy(update={"rank": lora_rank, "alpha": lora.alpha * lora_rank / lora.rank})
     if targets is not None:
         lora = lora.model_copy(update={"targets": tuple(name.strip() for name in targets.split(",") if name.strip())})
-    on = _device(device)
+    on = chosen_device(device)
     plan = InnerLoopPlan(
         model=chosen.model.path,
         device=on,
@@ -75,7 +75,7 @@ def inner_loop(
         edits_file=edits,
         num_edits=num_edits,
         num_serial_edits=serial_edits,
-        slots=_numbers(slots),
+        slots=numbers("--slots", slots),
         lora=lora.spec(),
         optim=replace(
             optim.spec(pad_loss=pad_loss or chosen.trainer.pad_loss),
@@ -125,7 +125,7 @@ def _run(path: Path, overrides: list[str], run_dir: Path | None) -> tuple[Path, 
     return run.root, code
 
 
-def _topology(path: Path | None, model: str | None) -> Topology:
+def chosen_topology(path: Path | None, model: str | None) -> Topology:
     """Return the topology that the settings come from; the defaults are those of the paper."""
     from seal_runtime.config.loading import load_topology
     from seal_runtime.config.topology import Topology
@@ -134,7 +134,8 @@ def _topology(path: Path | None, model: str | None) -> Topology:
     return chosen if model is None else chosen.model_copy(update={"model": chosen.model.model_copy(update={"path": model})})
 
 
-def _device(name: str) -> str:
+def chosen_device(name: str) -> str:
+    """Return the device; `auto` is a GPU where there is one."""
     if name != "auto":
         return name
     import torch
@@ -142,8 +143,9 @@ def _device(name: str) -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def _numbers(text: str) -> tuple[int, ...]:
+def numbers(option: str, text: str) -> tuple[int, ...]:
+    """Return the numbers of an option such as 1,4,16. Raises ConfigError."""
     parts = [part.strip() for part in text.split(",") if part.strip()]
     if not parts or not all(part.isdecimal() and int(part) > 0 for part in parts):
-        raise ConfigError(f"--slots: expected numbers of adapters such as 1,4,16, got {text!r}")
+        raise ConfigError(f"{option}: expected numbers of adapters such as 1,4,16, got {text!r}")
     return tuple(int(part) for part in parts)

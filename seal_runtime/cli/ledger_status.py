@@ -3,6 +3,7 @@
 import time
 from dataclasses import replace
 
+from protocol.jobs import ROLES
 from protocol.status import RunStatus
 from seal_runtime.store.run_directory import RunDirectory
 
@@ -18,6 +19,7 @@ def status_from_ledger(run: RunDirectory) -> RunStatus:
     from seal_runtime.controller.recovery import committed_records
     from seal_runtime.controller.state import RunState
     from seal_runtime.ledger.reader import LedgerReader
+    from seal_runtime.ledger.wanted import wanted_of
     from seal_runtime.tasks.registry import make_task
 
     with LedgerReader(run.ledger) as ledger:
@@ -37,4 +39,11 @@ def status_from_ledger(run: RunDirectory) -> RunStatus:
     phase = meta.get("phase", "")
     reason = meta.get("reason", "")
     problems = (reason,) if reason and phase == "failed" and reason not in status.problems else ()
-    return replace(status, phase=phase if phase in ENDED else "interrupted", eta_seconds=None, problems=(*problems, *status.problems))
+    wanted = wanted_of(meta, {role: topology.agents(role).count for role in ROLES})
+    return replace(
+        status,
+        wanted=tuple(wanted.values()),
+        phase=phase if phase in ENDED else "interrupted",
+        eta_seconds=None,
+        problems=(*problems, *status.problems),
+    )

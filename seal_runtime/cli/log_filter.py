@@ -38,8 +38,8 @@ class LogFilter:
         """Say whether the line is wanted."""
         fields = line.fields
         return (
-            self.role in (None, fields.get("role"))
-            and self.agent in (None, fields.get("agent"), fields.get("process"))
+            (self.role is None or self.role in _names(fields, "role"))
+            and (self.agent is None or self.agent in _names(fields, "agent", "process"))
             and self.event in (None, fields.get("event"))
             and (self.level is None or LEVELS.get(str(fields.get("level", "info")), LEVELS["error"]) >= LEVELS[self.level])
             and (self.since is None or line.time >= self.since)
@@ -77,6 +77,12 @@ def parse_since(text: str, now: datetime) -> str:
         except ValueError as error:
             raise ConfigError(f"expected --since as 90s, 10m, 2h, 1d or a time such as 2025-01-31T12:00, got {text!r}") from error
     return moment.astimezone(UTC).isoformat(timespec="milliseconds")
+
+
+def _names(fields: dict[str, Any], *keys: str) -> set[str]:
+    """Return who a line is of; a process that serves two roles is called `a+b`, and either is meant."""
+    whole = [str(fields[key]) for key in keys if key in fields]
+    return {*whole, *(part for name in whole for part in name.split("+"))}
 
 
 def _jobs(fields: dict[str, Any]) -> str:

@@ -1,22 +1,23 @@
 """`seal-runtime logs`: the events of all processes of a run, in one order of time."""
 
+import io
+import os
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from seal_runtime.cli.log_files import LogFollower, merged
+from seal_runtime.cli.log_files import LogFollower, TimeOrder, merged
 from seal_runtime.cli.log_filter import LogFilter, LogLine, parse_level, parse_since
+from seal_runtime.cli.log_text import colored, readable
 from seal_runtime.cli.runs import RunArgument, find_run
 
 FOLLOW_SECONDS = 0.2
-SHOWN_FIRST = ("time", "level", "event", "agent", "role", "run")
-"""Fields with a place of their own in a line for people, or left out of it."""
-LEVEL_COLORS = {"debug": "bright_black", "warning": "yellow", "error": "red"}
 
 
 def logs(
@@ -32,7 +33,7 @@ def logs(
     lines: Annotated[int | None, typer.Option("--lines", "-n", help="Only the last so many lines.", min=1)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the lines as they stand in the files, one JSON object each.")] = False,
 ) -> None:
-    """Print the logs of all agents merged in order of time."""
+    """Print the logs of all agents merged in order of time, also of those on other hosts. Rotated files are read with the rest."""
     wanted = LogFilter(
         role=role,
         agent=agent,
@@ -43,33 +44,30 @@ def logs(
         since=parse_since(since, datetime.now(UTC)) if since is not None else None,
     )
     folder = find_run(run).logs
-    show = _print_json if as_json else _print_readable
+    # A terminal that lacks a character shows another in its place; that is no reason to end.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
+    show = _print_json if as_json else _print_readable if _wants_color() else _print_plain
     if follow:
         _follow(folder, wanted, show, lines)
     else:
         _print_last((line for line in merged(folder) if wanted.wants(line)), show, lines)
 
 
-def readable(line: LogLine) -> str:
-    """Return a line for people: local time, level, agent, event, then the other fields."""
-    fields = line.fields
-    name = fields.get("agent") or fields.get("role") or "-"
-    rest = " ".join(f"{key}={_value(value)}" for key, value in fields.items() if key not in SHOWN_FIRST)
-    return f"{_clock_time(line.time)} {fields.get('level', 'info')!s:<7} {name:<12} {fields.get('event', '')} {rest}".rstrip()
-
-
 def _follow(folder: Path, wanted: LogFilter, show: Callable[[LogLine], None], lines: int | None) -> None:
     """Print what is there and then what comes. Ctrl-C is the way to end it and no error."""
-    follower = LogFollower(folder)
-    first = True
+    follower, order = LogFollower(folder), TimeOrder()
     try:
+        _print_last((line for line in follower.new_lines() if wanted.wants(line)), show, lines)
         while True:
-            new = [line for line in follower.new_lines() if wanted.wants(line)]
-            _print_last(new, show, lines if first else None)
-            first = False
+            now = time.monotonic()
+            for line in follower.new_lines():
+                if wanted.wants(line):
+                    order.add(line, now)
+            _print_last(order.ready(now), show, None)
             time.sleep(FOLLOW_SECONDS)
     except KeyboardInterrupt:
-        return
+        _print_last(order.rest(), show, None)
 
 
 def _print_last(found: Iterable[LogLine], show: Callable[[LogLine], None], lines: int | None) -> None:
@@ -82,17 +80,13 @@ def _print_json(line: LogLine) -> None:
 
 
 def _print_readable(line: LogLine) -> None:
-    color = LEVEL_COLORS.get(str(line.fields.get("level", "")))
-    typer.echo(typer.style(readable(line), fg=color) if color else readable(line))
+    print(colored(line), flush=True)
 
 
-def _clock_time(text: str) -> str:
-    try:
-        return datetime.fromisoformat(text).astimezone().strftime("%H:%M:%S.%f")[:-3]
-    except ValueError:
-        return "--:--:--.---"
+def _print_plain(line: LogLine) -> None:
+    print(readable(line), flush=True)
 
 
-def _value(value: Any) -> str:
-    text = value if isinstance(value, str) else str(value)
-    return text if text and text.isprintable() and " " not in text else repr(text)
+def _wants_color() -> bool:
+    """Say whether lines are coloured: on a terminal that can, unless NO_COLOR is set (no-color.org)."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"

@@ -14,7 +14,7 @@ def report(
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON instead of a table.")] = False,
     control: Annotated[str | None, typer.Option(help="A run with random edits to compare with.", metavar="RUN")] = None,
 ) -> None:
-    """Print what a run achieved, with standard errors, and write report.html into its directory."""
+    """Print what a run achieved, with standard errors, and write report.html and report.json into its directory."""
     from seal_runtime.report.html import write_report
     from seal_runtime.report.summary import summarise_run
 
@@ -24,7 +24,7 @@ def report(
         print_report(directory, other)
         return
     summary = summarise_run(directory.root, control=other.root if other is not None else None)
-    write_report(summary, directory.report_html)
+    write_report(summary, directory)
     print(summary.to_json())
 
 
@@ -35,7 +35,7 @@ def default_control(run: RunDirectory) -> RunDirectory | None:
 
 
 def print_report(run: RunDirectory, control: RunDirectory | None) -> None:
-    """Print table, best and worst edit and verdict; write report.html. Raises SealError when there is nothing to report."""
+    """Print table, best and worst edit and verdict; write report.html and report.json. Raises SealError when there is nothing to report."""
     from rich.console import Console
 
     from seal_runtime.report.html import write_report
@@ -46,5 +46,5 @@ def print_report(run: RunDirectory, control: RunDirectory | None) -> None:
     console = Console(highlight=False)
     for part in (render_table(summary), render_best_and_worst(summary), render_verdict(summary)):
         console.print(part)
-    write_report(summary, run.report_html)
+    write_report(summary, run)
     console.print(f"report: {short_path(Path(run.report_html))}", markup=False, soft_wrap=True)

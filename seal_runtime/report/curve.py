@@ -90,7 +90,7 @@ def learning_curve(summary: RunSummary, *, width: float, height: float, label_ma
     parts += [_line(frame, line) for line in reversed(series)]
     parts += _hover_bands(frame, series)
     spoken = "Learning curve: " + "; ".join(f"{line.label} {line.points[0].mean:.1f} to {line.points[-1].mean:.1f} %" for line in series)
-    return element("svg", join(parts), class_="chart", viewBox=f"0 0 {width:g} {height:g}", role="img", aria_label=spoken)
+    return element("svg", join(parts), class_="chart", viewBox=f"0 0 {width:g} {height:g}", role="group", aria_label=spoken)
 
 
 def _points(summary: RunSummary, group: str) -> tuple[Point, ...]:
@@ -170,5 +170,6 @@ def _hover_bands(frame: Frame, series: Sequence[Series]) -> list[Markup]:
         x = frame.x(version)
         cursor = element("line", class_="cursor", x1=x, x2=x, y1=TOP, y2=frame.height - BOTTOM)
         area = element("rect", x=x - step / 2, y=TOP, width=step, height=frame.height - TOP - BOTTOM, fill="transparent")
-        bands.append(element("g", cursor, area, class_="hover", tabindex="0", data_tip="\n".join(lines)))
+        tip = "\n".join(lines)
+        bands.append(element("g", cursor, area, class_="hover", tabindex="0", role="img", aria_label=tip, data_tip=tip))
     return bands

@@ -6,13 +6,12 @@ An edit without any row of its own is told apart here: it could not be parsed (s
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
 
 from protocol.jobs import AdaptResult, CreditResult, EvaluateResult, GradedAnswer, ProposeResult
 from seal_runtime.ledger.records import ResultRow
+from seal_runtime.report.model import EditState
 
 EditKey = tuple[str, int]
-EditState = Literal["scored", "unparsed", "invalid", "missing"]
 
 
 @dataclass(slots=True, kw_only=True)

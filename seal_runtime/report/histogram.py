@@ -28,14 +28,21 @@ def reward_histogram(summary: RoundSummary) -> Markup:
         height = (BASELINE - 8) * count / tallest
         bar = element("rect", class_="bar", x=index * step + 1.5, y=BASELINE - height, width=step - 3, height=height, rx=2.0)
         area = element("rect", x=index * step, y=0.0, width=step, height=BASELINE, fill="transparent")
-        closing = "]" if index == NUM_BINS - 1 else ")"
-        tip = f"reward [{index / NUM_BINS:.1f}, {(index + 1) / NUM_BINS:.1f}{closing}: {count} edit{'' if count == 1 else 's'}"
-        parts.append(element("g", bar, area, class_="hover", tabindex="0", data_tip=tip))
+        tip = f"reward {_bin_name(index)}: {count} edit{'' if count == 1 else 's'}"
+        parts.append(element("g", bar, area, class_="hover", data_tip=tip))
     parts.append(element("line", class_="axis", x1=0.0, x2=WIDTH, y1=BASELINE, y2=BASELINE))
     for value, anchor in ((0.0, "start"), (0.5, "middle"), (1.0, "end")):
         parts.append(element("text", f"{value:g}", class_="tick", x=value * WIDTH, y=HEIGHT - 3, text_anchor=anchor))
     if summary.mean_reward is not None:
         x = summary.mean_reward * WIDTH
         parts.append(element("line", class_="mean", x1=x, x2=x, y1=2.0, y2=BASELINE))
-    spoken = f"Rewards of round {summary.round}: counts by tenth {counts}"
-    return element("svg", join(parts), class_="chart", viewBox=f"0 0 {WIDTH:g} {HEIGHT:g}", role="img", aria_label=spoken)
+    lines = [f"Rewards of round {summary.round}", *[f"{_bin_name(index)}: {count}" for index, count in enumerate(counts) if count]]
+    box = f"0 0 {WIDTH:g} {HEIGHT:g}"
+    return element(
+        "svg", join(parts), class_="chart", viewBox=box, role="img", tabindex="0", aria_label="; ".join(lines), data_tip="\n".join(lines)
+    )
+
+
+def _bin_name(index: int) -> str:
+    closing = "]" if index == NUM_BINS - 1 else ")"
+    return f"[{index / NUM_BINS:.1f}, {(index + 1) / NUM_BINS:.1f}{closing}"

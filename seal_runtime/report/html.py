@@ -15,11 +15,13 @@ from string import Template
 
 from seal_runtime.errors import StoreError
 from seal_runtime.report.edits import edits_section
+from seal_runtime.report.edits_table import edits_table
 from seal_runtime.report.markup import Markup, element, join, trusted
+from seal_runtime.report.matrix_section import matrices_section
 from seal_runtime.report.model import Identity, RunSummary
 from seal_runtime.report.plain_text import format_duration
 from seal_runtime.report.sections import (
-    agents_section,
+    alarms_box,
     curve_section,
     policies_section,
     result_table,
@@ -27,15 +29,22 @@ from seal_runtime.report.sections import (
     set_aside_section,
     tiles,
 )
+from seal_runtime.report.time_sections import time_section
 from seal_runtime.report.verdict import verdict
+from seal_runtime.store.run_directory import RunDirectory
 
 
-def write_report(summary: RunSummary, path: Path) -> None:
-    """Write the report to `path`. Raises StoreError when the disk refuses; an older report is then left as it was."""
+def write_report(summary: RunSummary, paths: RunDirectory) -> None:
+    """Write report.html and the same figures as report.json. Raises StoreError when the disk refuses; older files then stay."""
+    _write_whole(paths.report_json, summary.to_json() + "\n")
+    _write_whole(paths.report_html, render_html(summary))
+
+
+def _write_whole(path: Path, text: str) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         with temporary.open("w", encoding="utf-8") as file:
-            file.write(render_html(summary))
+            file.write(text)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
@@ -47,7 +56,7 @@ def write_report(summary: RunSummary, path: Path) -> None:
 
 def render_html(summary: RunSummary) -> str:
     """Return the whole page."""
-    script = _asset("report.js")
+    script, sections = _asset("report.js"), _sections(summary)
     return Template(_asset("report.html")).substitute(
         title=join([f"{summary.identity.run} · seal-runtime"]),
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
@@ -55,17 +64,45 @@ def render_html(summary: RunSummary) -> str:
         script=trusted(script),
         header=_header(summary.identity),
         verdict=element("p", verdict(summary), class_="verdict"),
+        alarms=alarms_box(summary.alarms),
         tiles=tiles(summary),
-        curve=curve_section(summary),
-        table=result_table(summary),
-        rounds=rounds_section(summary.rounds),
-        edits=edits_section(summary),
-        agents=agents_section(summary.agents),
-        policies=policies_section(summary.policies),
-        set_aside=_set_aside(summary),
-        topology=element("details", element("summary", "Show all settings"), element("pre", summary.topology_yaml)),
+        contents=_contents(sections),
+        sections=join([_section(*section) for section in sections]),
         versions=join([" · ".join(f"{name} {version}" for name, version in summary.identity.versions.items())]),
     )
+
+
+def _sections(summary: RunSummary) -> list[tuple[str, str, Markup]]:
+    """Return (anchor, heading, content) of every section that this run has, in the page's order."""
+    settings = element("details", element("summary", "Show all settings"), element("pre", summary.topology_yaml, tabindex="0"))
+    return [
+        ("curve", "Learning curve", curve_section(summary)),
+        ("results", "Held-out results", result_table(summary)),
+        *([("forgetting", "Forgetting", matrices_section(summary.matrices))] if summary.matrices else []),
+        ("rewards", "Rewards in each round", rounds_section(summary.rounds)),
+        ("edits", "What it wrote", edits_section(summary)),
+        ("all-edits", "All self-edits", edits_table(summary.edits)),
+        ("policies", "Policy versions", policies_section(summary.policies)),
+        ("time", "Where the time went", time_section(summary)),
+        ("alarms", "Alarms", element("p", _alarms_note(summary), class_="muted")),
+        ("set-aside", "Set aside", _set_aside(summary)),
+        ("settings", "Settings", settings),
+    ]
+
+
+def _alarms_note(summary: RunSummary) -> str:
+    rules = "reward hacking, diversity collapse, parse failures, plateau, slow agents"
+    count = len(summary.alarms)
+    return f"{count} alarm{'' if count == 1 else 's'}, named at the top ({rules})." if count else f"None ({rules})."
+
+
+def _section(anchor: str, heading: str, content: Markup) -> Markup:
+    return element("section", element("h2", heading, id=f"{anchor}-heading"), content, id=anchor, aria_labelledby=f"{anchor}-heading")
+
+
+def _contents(sections: list[tuple[str, str, Markup]]) -> Markup:
+    links = [element("a", heading, href=f"#{anchor}") for anchor, heading, _ in sections]
+    return element("nav", *links, aria_label="Sections")
 
 
 def _asset(name: str) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from seal_runtime.report.plain_text import printable
 
-_VOID = {"br", "line", "rect", "circle", "path"}
+_VOID = {"br", "line", "rect", "circle", "path", "input"}
 
 
 class Markup(str):

@@ -22,6 +22,7 @@ class Scope:
     """
 
     rounds: int
+    max_policy_lag: int
     every_rounds: int
     reward_contexts: int
     reward_edits: int
@@ -42,6 +43,7 @@ def scope_of(topology: Topology, *, num_reward: int, num_heldout: int, has_scrip
     evaluation, algorithm = topology.evaluation, topology.algorithm
     return Scope(
         rounds=topology.run.rounds,
+        max_policy_lag=algorithm.max_policy_lag,
         every_rounds=evaluation.every_rounds,
         reward_contexts=min(algorithm.contexts_per_round, num_reward),
         reward_edits=algorithm.edits_per_context,

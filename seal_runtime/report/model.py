@@ -8,7 +8,10 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from protocol.status import Alarm
+
 RowGroup = Literal["baseline", "own", "ceiling", "retention", "control"]
+EditState = Literal["scored", "unparsed", "invalid", "missing"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +73,10 @@ class PairedGain:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoundSummary:
-    """One round of the outer loop, at the policy that wrote its edits. `best_reward` is the mean over contexts of their best edit."""
+    """One round of the outer loop, at the policy that wrote its edits. `best_reward` is the mean over contexts of their best edit.
+
+    `distinct_share` is the number of different texts over that of all texts, compared within a context.
+    """
 
     round: int
     policy_version: int
@@ -111,6 +117,55 @@ class EditStory:
     replicate_rewards: tuple[float, ...]
     chosen: bool
     verdicts: tuple[Verdict, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EditChange:
+    """The context whose score changed most. `between` says from what to what, with the score in [0, 1] of each side.
+
+    `rounds`: mean rewards of the context's edits in two rounds, shown by the edit nearest to each mean. `base`: the answers without
+    any edit and those after one held-out edit; `before` then has no text of its own.
+    """
+
+    between: Literal["rounds", "base"]
+    score_before: float
+    score_after: float
+    label_before: str
+    label_after: str
+    before: EditStory
+    after: EditStory
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EditLine:
+    """One line of the list of all self-edits of the rounds. `reward` is None for one that was set aside or is not measured yet."""
+
+    edit_id: str
+    round: int
+    title: str
+    state: EditState
+    reward: float | None
+    chosen: bool
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MatrixRow:
+    """One line of a matrix: its name and a percentage for each column, None where nothing was measured."""
+
+    label: str
+    cells: tuple[float | None, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Matrix:
+    """Scores in percent of several measurements after several steps of learning: what was learned and what was forgotten."""
+
+    title: str
+    corner: str
+    columns: tuple[str, ...]
+    rows: tuple[MatrixRow, ...]
+    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,6 +211,7 @@ class Throughput:
 class RunSummary:
     """Everything that the table, the verdict and the HTML report show.
 
+    `best` and `worst` are two edits: `worst` is None as long as only one is scored.
     `steps_share` is the part of the gain over passage-only that as many optimizer steps on the passage alone reach; None when
     there is no gain or no such control.
     """
@@ -168,10 +224,14 @@ class RunSummary:
     rounds: tuple[RoundSummary, ...]
     best: EditStory | None
     worst: EditStory | None
+    most_changed: EditChange | None
+    edits: tuple[EditLine, ...]
+    matrices: tuple[Matrix, ...]
     agents: tuple[AgentShare, ...]
     throughput: Throughput
     policies: tuple[PolicyStep, ...]
     set_aside: tuple[tuple[str, str], ...]
+    alarms: tuple[Alarm, ...]
     topology_yaml: str
 
     def row(self, key: str) -> TableRow | None:
@@ -179,8 +239,10 @@ class RunSummary:
         return next((row for row in self.table if row.key == key), None)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain dicts, lists and numbers, ready for JSON."""
-        return asdict(self)
+        """Return plain dicts, lists and numbers, ready for JSON, without the list of all edits (`Run.edits()` has it)."""
+        data = asdict(self)
+        del data["edits"]
+        return data
 
     def to_json(self) -> str:
         """Return the summary as indented JSON text. Raises ValueError for a number that JSON cannot hold."""

@@ -1,19 +1,18 @@
-"""The sections of the HTML report that show figures: headline tiles, curve, tables, rewards, time, lineage."""
+"""The sections of the HTML report that show figures: headline tiles, curve, tables, rewards, lineage."""
 
 from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
+from protocol.status import Alarm
 from seal_runtime.report.curve import curve_series, learning_curve, reference_rows
 from seal_runtime.report.histogram import reward_histogram
 from seal_runtime.report.markup import Markup, element, join
-from seal_runtime.report.model import AgentShare, PolicyStep, RoundSummary, RunSummary, TableRow
+from seal_runtime.report.model import PolicyStep, RoundSummary, RunSummary, TableRow
 from seal_runtime.report.plain_text import format_bytes, format_duration
-from seal_runtime.report.shares import STAGES
 from seal_runtime.report.verdict import format_gain, format_p, format_percent
 
 Item = TypeVar("Item")
 MAX_HISTOGRAMS = 12
-MAX_AGENTS = 48
 MAX_POLICIES = 48
 
 
@@ -72,8 +71,8 @@ def result_table(summary: RunSummary) -> Markup:
                 class_=name,
             )
         )
-    heads = [("", ""), ("mean ± s.e. %", "number"), ("", "wide-only-cell"), ("n", "number"), ("edits", "number")]
-    return _table(heads, body)
+    heads = [("measured", ""), ("mean ± s.e. %", "number"), ("as a bar", "silent wide-only-cell"), ("n", "number"), ("edits", "number")]
+    return html_table(heads, body)
 
 
 def rounds_section(rounds: Sequence[RoundSummary]) -> Markup:
@@ -85,27 +84,41 @@ def rounds_section(rounds: Sequence[RoundSummary]) -> Markup:
     return join([element("div", *[_round_card(item) for item in shown], class_="cards"), *note])
 
 
-def agents_section(agents: Sequence[AgentShare]) -> Markup:
-    """Return one bar an agent: its busy time by stage, as a share of the time that it was there."""
-    if not agents:
-        return element("p", "No agent has done a job.", class_="muted")
-    stages = [stage for stage in STAGES if any(stage in agent.busy_seconds for agent in agents)]
-    legend = element("div", *[element("span", element("i", class_=f"key stage-{s}"), s) for s in stages], class_="legend")
-    left = len(agents) - MAX_AGENTS
-    note = [element("p", f"and {left} more agents", class_="muted")] if left > 0 else []
-    return join([legend, element("div", *[_agent_bar(agent) for agent in agents[:MAX_AGENTS]], class_="agents"), *note])
-
-
 def policies_section(policies: Sequence[PolicyStep]) -> Markup:
-    """Return the lineage of policy versions, oldest first."""
+    """Return the lineage of policy versions, oldest first, and their adapters' full hashes below."""
+    if not policies:
+        return element("p", "No policy version has been recorded yet.", class_="muted")
     shown = evenly_spaced(policies, MAX_POLICIES)
-    return element("ol", *[_policy_card(policy) for policy in shown], class_="lineage")
+    note = [element("p", f"{len(shown)} of {len(policies)} versions are drawn.", class_="muted")] if len(shown) < len(policies) else []
+    rows = [
+        element("tr", element("td", f"v{policy.version}"), element("td", element("code", policy.adapter_sha256)))
+        for policy in policies
+        if policy.adapter_sha256
+    ]
+    hashes = element(
+        "details", element("summary", "SHA-256 of every version's adapter"), html_table([("policy", ""), ("adapter", "")], rows)
+    )
+    return join([element("ol", *[_policy_card(policy) for policy in shown], class_="lineage"), *note, *([hashes] if rows else [])])
+
+
+def alarms_box(alarms: Sequence[Alarm]) -> Markup:
+    """Return what people should look at, nothing when there is nothing."""
+    if not alarms:
+        return Markup("")
+    items = [element("li", element("b", alarm.kind.replace("_", " ")), f" · {alarm.subject}: {alarm.text}") for alarm in alarms]
+    return element("ul", *items, class_="alarms card", aria_label="Alarms")
 
 
 def set_aside_section(set_aside: Sequence[tuple[str, str]]) -> Markup:
     """Return what could not be measured and why."""
     rows = [element("tr", element("td", element("code", job_id)), element("td", reason)) for job_id, reason in set_aside]
-    return _table([("job", ""), ("reason", "")], rows)
+    return html_table([("job", ""), ("reason", "")], rows)
+
+
+def html_table(heads: Iterable[tuple[str, str]], body: Sequence[Markup]) -> Markup:
+    """Return a table that scrolls by itself where it is too wide; a head is its name and its class (`silent`: for screen readers only)."""
+    head = element("tr", *[_head(name, style) for name, style in heads])
+    return element("div", element("table", element("thead", head), element("tbody", *body)), class_="scroll")
 
 
 def evenly_spaced(items: Sequence[Item], most: int) -> list[Item]:
@@ -113,6 +126,12 @@ def evenly_spaced(items: Sequence[Item], most: int) -> list[Item]:
     if len(items) <= most:
         return list(items)
     return [items[round(index * (len(items) - 1) / (most - 1))] for index in range(most)]
+
+
+def _head(name: str, style: str) -> Markup:
+    if "silent" not in style:
+        return element("th", name, class_=style or None, scope="col")
+    return element("th", element("span", name, class_="silent"), class_=style.replace("silent", "").strip() or None, scope="col")
 
 
 def _tile(name: str, value: str, detail: str) -> Markup:
@@ -124,12 +143,9 @@ def _mean(row: TableRow | None) -> str:
 
 
 def _bar(row: TableRow) -> Markup:
-    return element("div", class_="fill", style=f"width:{row.mean_percent or 0.0:.1f}%")
-
-
-def _table(heads: Iterable[tuple[str, str]], body: Sequence[Markup]) -> Markup:
-    head = element("tr", *[element("th", name, class_=style or None, scope="col") for name, style in heads])
-    return element("div", element("table", element("thead", head), element("tbody", *body)), class_="scroll")
+    if row.mean_percent is None:
+        return Markup("")
+    return element("div", class_="fill", style=f"width:{row.mean_percent:.1f}%")
 
 
 def _round_card(item: RoundSummary) -> Markup:
@@ -137,8 +153,9 @@ def _round_card(item: RoundSummary) -> Markup:
     mean = format_percent(None if item.mean_reward is None else 100 * item.mean_reward, stderr)
     best = "—" if item.best_reward is None else f"{100 * item.best_reward:.1f}"
     facts = [f"best of each passage {best} %", f"{item.num_edits} edits of {item.num_contexts} passages"]
+    facts += [f"written by policy v{item.policy_version}"] if item.policy_version != item.round - 1 else []
     if item.distinct_share is not None:
-        facts.append(f"{100 * item.distinct_share:.0f} % of the texts distinct")
+        facts.append(f"{100 * item.distinct_share:.0f} % of the texts differ within a passage")
     if item.edits_per_hour is not None:
         facts.append(f"{item.edits_per_hour:,.0f} edits an hour")
     facts += [f"{number} {name}" for number, name in ((item.num_unparsed, "unparsed"), (item.num_invalid, "set aside")) if number]
@@ -151,19 +168,6 @@ def _round_card(item: RoundSummary) -> Markup:
         element("ul", *[element("li", fact) for fact in facts]),
         class_="card",
     )
-
-
-def _agent_bar(agent: AgentShare) -> Markup:
-    total = sum(agent.busy_seconds.values())
-    segments = []
-    for stage, seconds in agent.busy_seconds.items():
-        # Stages of one agent may overlap; together the segments are as long as the agent was busy with anything.
-        width = 100 * agent.busy_share * seconds / total if total else 0.0
-        tip = f"{agent.agent}\n{stage}: {format_duration(seconds)}"
-        segments.append(element("div", class_=f"hover stage-{stage}", style=f"width:{width:.2f}%", tabindex="0", data_tip=tip))
-    text = f"{100 * agent.busy_share:.0f} % busy · {agent.num_jobs:,} job{'' if agent.num_jobs == 1 else 's'}"
-    bar = element("div", *segments, class_="track")
-    return element("div", element("span", agent.agent), bar, element("span", text, class_="muted"), class_="agent")
 
 
 def _policy_card(policy: PolicyStep) -> Markup:

@@ -16,7 +16,11 @@ from seal_runtime.config.topology import Topology
 from seal_runtime.errors import DataError, EditParseError
 from seal_runtime.ledger.reader import LedgerReader
 from seal_runtime.ledger.records import AgentRow, PolicyRow, ResultRow, SetAsideRow
+from seal_runtime.report.alarms import report_alarms
+from seal_runtime.report.changes import most_changed
+from seal_runtime.report.forgetting import matrices
 from seal_runtime.report.gather import Gathered, gather
+from seal_runtime.report.listing import edit_lines
 from seal_runtime.report.measures import Scope, control_rows, paired_gain, scope_of, steps_share, table_rows
 from seal_runtime.report.model import Identity, RunSummary
 from seal_runtime.report.rounds import best_and_worst, policy_steps, round_summaries
@@ -24,6 +28,9 @@ from seal_runtime.report.shares import agent_shares, throughput
 from seal_runtime.store.run_directory import RunDirectory
 from seal_runtime.tasks.base import Instance, ScriptedTask, Task
 from seal_runtime.tasks.registry import make_task
+
+EditParser = Callable[[str, str], bool]
+"""Says whether the text of an edit of a context (by id) can be parsed."""
 
 REPORTED_PACKAGES = ("torch", "transformers", "vllm")
 
@@ -36,6 +43,7 @@ class RunRecords:
     gathered: Gathered
     scope: Scope
     reward_instances: Mapping[str, Instance]
+    heldout_instances: Mapping[str, Instance]
     meta: Mapping[str, str]
     set_aside: Sequence[SetAsideRow]
     policies: Sequence[PolicyRow]
@@ -81,7 +89,7 @@ def fold_records(
     heldout = _by_id(task.instances(topology.evaluation.split))
     return RunRecords(
         topology=topology,
-        gathered=gather(rows, [row.job_id for row in set_aside], _parser(task, {**reward, **heldout})),
+        gathered=gather(rows, [row.job_id for row in set_aside], edit_parser(task, {**reward, **heldout})),
         scope=scope_of(
             topology,
             num_reward=len(reward),
@@ -90,6 +98,7 @@ def fold_records(
             retention_questions=_num_retention_questions(task),
         ),
         reward_instances=reward,
+        heldout_instances=heldout,
         meta=meta,
         set_aside=set_aside,
         policies=policies,
@@ -100,7 +109,8 @@ def fold_records(
 def summarise(records: RunRecords, control: RunRecords | None = None) -> RunSummary:
     """Compute the summary of folded records. Pure."""
     gathered, scope = records.gathered, records.scope
-    rows = table_rows(gathered, scope)
+    rows, rounds = table_rows(gathered, scope), round_summaries(gathered, scope)
+    agents = agent_shares(gathered.spans, records.agents)
     best, worst = best_and_worst(gathered, records.reward_instances)
     control_name = f"{control.topology.algorithm.select} edits" if control else ""
     return RunSummary(
@@ -109,19 +119,29 @@ def summarise(records: RunRecords, control: RunRecords | None = None) -> RunSumm
         gain=paired_gain(gathered, scope),
         control_gain=paired_gain(control.gathered, control.scope) if control else None,
         steps_share=steps_share(rows),
-        rounds=round_summaries(gathered, scope),
+        rounds=rounds,
         best=best,
         worst=worst,
-        agents=agent_shares(gathered.spans, records.agents),
+        most_changed=most_changed(gathered, records.reward_instances, records.heldout_instances),
+        edits=edit_lines(gathered, records.reward_instances),
+        matrices=matrices(gathered),
+        agents=agents,
         throughput=throughput(gathered),
         policies=policy_steps(gathered, records.policies),
         set_aside=tuple((row.job_id, row.reason) for row in records.set_aside),
+        alarms=report_alarms(rounds, rows, agents, {agent.agent: agent.role for agent in records.agents}),
         topology_yaml=dump_topology(records.topology),
     )
 
 
 def _num_retention_questions(task: Task) -> int:
     return len(cast(ScriptedTask, task).retention_questions()) if callable(getattr(task, "retention_questions", None)) else 0
+
+
+def _algorithm(topology: Topology) -> str:
+    algorithm = topology.algorithm
+    lag = f", policy lag {algorithm.max_policy_lag}" if algorithm.max_policy_lag else ""
+    return f"{algorithm.name} (select {algorithm.select}{lag})"
 
 
 def _identity(records: RunRecords) -> Identity:
@@ -134,7 +154,7 @@ def _identity(records: RunRecords) -> Identity:
         seed=topology.run.seed,
         model=topology.model.path,
         task=topology.task.name,
-        algorithm=f"{topology.algorithm.name} (select {topology.algorithm.select})",
+        algorithm=_algorithm(topology),
         rounds=topology.run.rounds,
         split=topology.evaluation.split,
         versions=_versions(),
@@ -165,8 +185,11 @@ def _by_id(instances: Sequence[Instance]) -> dict[str, Instance]:
     return {instance.instance_id: instance for instance in instances}
 
 
-def _parser(task: Task, instances: Mapping[str, Instance]) -> Callable[[str, str], bool]:
-    """Return whether the task can make training sequences of an edit, asked the way the controller asks."""
+def edit_parser(task: Task, instances: Mapping[str, Instance]) -> EditParser:
+    """Return the question whether the task can make training sequences of an edit, asked the way the controller asks.
+
+    The question raises DataError for a context that is not among `instances`.
+    """
 
     def parses(context_id: str, text: str) -> bool:
         instance = instances.get(context_id)

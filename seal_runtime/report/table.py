@@ -42,9 +42,13 @@ def render_verdict(summary: RunSummary) -> RenderableType:
 
 def render_best_and_worst(summary: RunSummary) -> RenderableType:
     """Return the best and the worst self-edit of the run with what came of them."""
-    if summary.best is None or summary.worst is None:
+    if summary.best is None:
         return Text("No self-edit has been scored yet.")
-    return Group(Text(), _edit_panel("Best self-edit", summary.best, "green"), _edit_panel("Worst self-edit", summary.worst, "red"))
+    best = _edit_panel("Best self-edit", summary.best, "green")
+    if summary.worst is None:
+        return Group(Text(), best)
+    equal = [Text("All self-edits have the same reward: two of them.")] if summary.best.reward == summary.worst.reward else []
+    return Group(Text(), *equal, best, _edit_panel("Worst self-edit", summary.worst, "red"))
 
 
 def _cells(row: TableRow) -> tuple[Text, Text, Text, Text]:

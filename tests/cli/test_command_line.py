@@ -11,7 +11,23 @@ from seal_runtime import __version__
 from seal_runtime.cli.app import app
 
 ROOT = Path(__file__).resolve().parents[2]
-COMMANDS = ("launch", "resume", "validate", "attach", "status", "logs", "stop", "drain", "report", "export", "doctor", "pretrain")
+COMMANDS = (
+    "launch",
+    "resume",
+    "validate",
+    "attach",
+    "status",
+    "logs",
+    "stop",
+    "drain",
+    "scale",
+    "report",
+    "export",
+    "seal",
+    "story",
+    "doctor",
+    "pretrain",
+)
 HEAVY = ("torch", "transformers", "peft", "vllm", "datasets", "zmq", "pydantic")
 
 

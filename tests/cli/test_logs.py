@@ -12,9 +12,9 @@ import pytest
 from typer.testing import CliRunner
 
 from seal_runtime.cli.app import app
-from seal_runtime.cli.log_files import LogFollower, merged
+from seal_runtime.cli.log_files import LogFollower, TimeOrder, merged
 from seal_runtime.cli.log_filter import LogFilter, parse_line, parse_since
-from seal_runtime.cli.logs import readable
+from seal_runtime.cli.log_text import colored, readable
 from seal_runtime.errors import ConfigError
 from seal_runtime.store.run_directory import RunDirectory
 
@@ -80,7 +80,9 @@ def test_lines_for_people_have_time_level_agent_event_and_fields(run: RunDirecto
 
 
 def test_control_characters_of_a_model_do_not_reach_the_terminal() -> None:
-    assert "\x1b" not in readable(parse_line(event(1, "edit", "trainer-0", text="\x1b[31mred")))
+    hostile = parse_line(event(1, "edit\x1b[2J", "trainer-0\x1b[31m", text="\x1b[31mred"))
+    assert "\x1b" not in readable(hostile)
+    assert "\x1b[2J" not in colored(hostile)
 
 
 @pytest.mark.parametrize(("option", "expected"), [("--level=loud", "debug, info"), ("--since=yesterday", "10m")])
@@ -105,12 +107,12 @@ def test_a_line_that_is_no_json_is_shown_where_it_stands(run: RunDirectory) -> N
 
 def test_a_half_written_line_waits_until_it_is_whole(run: RunDirectory) -> None:
     follower = LogFollower(run.logs)
-    assert len(follower.new_lines()) == 6
+    assert len(list(follower.new_lines())) == 6
     whole = event(7, "late", "trainer-0")
     with run.log("trainer-0").open("a") as stream:
         stream.write(whole[:20])
         stream.flush()
-        assert follower.new_lines() == []
+        assert list(follower.new_lines()) == []
         stream.write(whole[20:])
     assert [line.fields["event"] for line in follower.new_lines()] == ["late"]
     assert len(list(merged(run.logs))) == 7
@@ -118,7 +120,7 @@ def test_a_half_written_line_waits_until_it_is_whole(run: RunDirectory) -> None:
 
 def test_a_follower_sees_new_files_and_survives_rotation(run: RunDirectory) -> None:
     follower = LogFollower(run.logs)
-    follower.new_lines()
+    list(follower.new_lines())
     run.log("critic-0").write_text(event(8, "credit_given", "critic-0"))
     run.log("controller").rename(run.logs / "controller.jsonl.1")
     run.log("controller").write_text(event(7, "round_closed", "controller"))
@@ -127,7 +129,7 @@ def test_a_follower_sees_new_files_and_survives_rotation(run: RunDirectory) -> N
 
 def test_a_truncated_file_is_read_from_its_beginning(run: RunDirectory) -> None:
     follower = LogFollower(run.logs)
-    follower.new_lines()
+    list(follower.new_lines())
     run.log("evaluator-0").write_text(event(9, "again", "evaluator-0"))
     assert [line.fields["event"] for line in follower.new_lines()] == ["again"]
 
@@ -155,3 +157,27 @@ def test_following_prints_what_comes_and_ends_with_ctrl_c(run: RunDirectory) -> 
         code = process.wait(timeout=30)
     assert code == 0
     assert len(output.read_text().splitlines()) == 1
+
+
+def test_lines_that_arrive_out_of_order_are_put_in_order() -> None:
+    order = TimeOrder(hold_seconds=0.5)
+    order.add(parse_line(event(5, "late", "trainer-0")), now=10.0)
+    order.add(parse_line(event(4, "early", "evaluator-0")), now=10.2)
+    assert list(order.ready(10.3)) == []
+    order.add(parse_line(event(6, "young", "critic-0")), now=10.4)
+    assert [line.fields["event"] for line in order.ready(10.5)] == ["early", "late"]
+    assert [line.fields["event"] for line in order.ready(10.6)] == []
+    assert [line.fields["event"] for line in order.rest()] == ["young"]
+
+
+def test_a_process_of_two_roles_is_found_by_either_name() -> None:
+    line = parse_line(event(1, "agent_joined", "proposer-0+evaluator-0", role="proposer+evaluator"))
+    assert LogFilter(role="evaluator").wants(line)
+    assert LogFilter(agent="proposer-0").wants(line)
+    assert LogFilter(agent="proposer-0+evaluator-0").wants(line)
+    assert not LogFilter(agent="proposer-1").wants(line)
+
+
+def test_rotated_files_are_read_before_the_newest(run: RunDirectory) -> None:
+    (run.logs / "trainer-0.jsonl.1").write_text(event(0, "earlier", "trainer-0"))
+    assert events(run, "--role", "trainer") == ["earlier", "agent_ready", "edit_adapted"]

@@ -1,0 +1,1 @@
+"""The whole life of one self-edit, read from a run's ledger."""
