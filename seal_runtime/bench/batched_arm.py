@@ -4,11 +4,12 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from seal_runtime.bench.answering import answer_all
 from seal_runtime.bench.jobs import BenchJob, by_work
 from seal_runtime.bench.machine import Clock, peak_memory_bytes, reset_peak_memory, timed
 from seal_runtime.bench.serial_arms import ArmRun
 from seal_runtime.engines.adapter_files import read_adapter
-from seal_runtime.engines.base import AdaptEngine, AnswerOutput, AnswerRequest, GenerationEngine, RequestFailed
+from seal_runtime.engines.base import AdaptEngine, AnswerRequest, GenerationEngine, RequestFailed
 from seal_runtime.engines.model_loading import LoadedModel
 
 
@@ -30,11 +31,11 @@ def run_batched(
     with tempfile.TemporaryDirectory(prefix="seal-bench-") as folder:
         here = [job.into(Path(folder)) for job in by_work(jobs)]
         first = [job.warm_up().into(Path(folder) / "warm-up") for job in here[:num_slots]]
-        _train(trainer, first, num_slots)
+        train_all(trainer, first, num_slots)
         if evaluator is not None:
             _answer(evaluator, first, num_slots, max_new_tokens)
         reset_peak_memory(loaded.device)
-        train = timed(lambda: _train(trainer, here, num_slots), loaded.device, clock)
+        train = timed(lambda: train_all(trainer, here, num_slots), loaded.device, clock)
         answer = 0.0
         if evaluator is not None:
             answer = timed(lambda: answers.update(_answer(evaluator, here, num_slots, max_new_tokens)), loaded.device, clock)
@@ -44,7 +45,7 @@ def run_batched(
     return run, weights
 
 
-def _train(engine: AdaptEngine, jobs: Sequence[BenchJob], num_slots: int) -> None:
+def train_all(engine: AdaptEngine, jobs: Sequence[BenchJob], num_slots: int) -> None:
     """Train all jobs with at most `num_slots` submitted at once. Raises what ended a job."""
     waiting = list(jobs)
     while waiting or engine.num_pending:
@@ -57,23 +58,14 @@ def _train(engine: AdaptEngine, jobs: Sequence[BenchJob], num_slots: int) -> Non
 
 def _answer(engine: GenerationEngine, jobs: Sequence[BenchJob], num_slots: int, max_new_tokens: int) -> dict[str, list[str]]:
     """Answer the questions of every adapter, at most `num_slots` adapters at once. Raises what ended a request."""
-    waiting = list(jobs)
-    answers: dict[str, list[str]] = {}
-    while waiting or engine.num_pending:
-        while waiting and engine.num_pending < num_slots:
-            job = waiting.pop(0)
-            engine.submit(
-                AnswerRequest(
-                    request_id=job.request.request_id,
-                    policy=job.request.policy,
-                    adapter=job.request.output_dir,
-                    prompts=job.prompts,
-                    max_new_tokens=max_new_tokens,
-                )
-            )
-        for output in engine.step():
-            if isinstance(output, RequestFailed):
-                raise output.error
-            assert isinstance(output, AnswerOutput), output
-            answers[output.request_id] = list(output.answers)
-    return answers
+    requests = [
+        AnswerRequest(
+            request_id=job.request.request_id,
+            policy=job.request.policy,
+            adapter=job.request.output_dir,
+            prompts=job.prompts,
+            max_new_tokens=max_new_tokens,
+        )
+        for job in jobs
+    ]
+    return {name: list(output.answers) for name, output in answer_all(engine, requests, num_slots).items()}

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import islice, zip_longest
 from pathlib import Path
 
-from protocol.jobs import SamplingSpec, TrainingSequence
+from protocol.jobs import Question, SamplingSpec, TrainingSequence
 from seal_runtime.engines.base import GenerationEngine, Policy, RequestFailed, SampleOutput, SampleRequest
 from seal_runtime.errors import DataError, EditParseError
 from seal_runtime.seeds import derive_seed
@@ -25,11 +25,16 @@ OWN_EDITS_PER_CONTEXT = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BenchEdit:
-    """One self-edit as training sequences, and the prompts of the questions about its passage."""
+    """One self-edit as training sequences, and the questions about its passage."""
 
     edit_id: str
     sequences: tuple[TrainingSequence, ...]
-    prompts: tuple[str, ...]
+    questions: tuple[Question, ...]
+
+    @property
+    def prompts(self) -> tuple[str, ...]:
+        """Return what the model is asked."""
+        return tuple(question.prompt for question in self.questions)
 
 
 def edits_from_file(path: Path, num_edits: int) -> list[BenchEdit]:
@@ -93,8 +98,7 @@ def _parsed(task: Task, turns: Iterator[tuple[Instance, str]]) -> Iterator[Bench
             sequences = task.training_sequences(instance, text)
         except EditParseError:
             continue
-        prompts = tuple(question.prompt for question in instance.questions)
-        yield BenchEdit(edit_id=f"edit-{number}", sequences=sequences, prompts=prompts)
+        yield BenchEdit(edit_id=f"edit-{number}", sequences=sequences, questions=instance.questions)
 
 
 def _completions(row: Row, instances: dict[str, Instance]) -> Sequence[tuple[Instance, str]]:

@@ -11,6 +11,13 @@ from seal_runtime.engines.training_sequences import encode_prompt
 
 def answer_with_generate(loaded: LoadedModel, model: Any, prompts: tuple[str, ...], max_new_tokens: int) -> list[str]:
     """Return the answers, up to the end-of-sequence token or the first newline, as the engine gives them."""
+    generated = generate_greedily(loaded, model, prompts, max_new_tokens)
+    texts = loaded.tokenizer.batch_decode(generated, skip_special_tokens=True)
+    return [text.partition("\n")[0].strip() for text in texts]
+
+
+def generate_greedily(loaded: LoadedModel, model: Any, prompts: tuple[str, ...], max_new_tokens: int) -> list[list[int]]:
+    """Return the tokens generated for each prompt, the one that ended it included."""
     encoded = [encode_prompt(loaded, prompt) for prompt in prompts]
     longest = max(map(len, encoded))
     ids_NL = torch.tensor([[loaded.eos_token_id] * (longest - len(ids)) + ids for ids in encoded], device=loaded.device)
@@ -25,8 +32,12 @@ def answer_with_generate(loaded: LoadedModel, model: Any, prompts: tuple[str, ..
             eos_token_id=stops,
             pad_token_id=loaded.eos_token_id,
         )
-    texts = loaded.tokenizer.batch_decode(output_NL[:, longest:], skip_special_tokens=True)
-    return [text.partition("\n")[0].strip() for text in texts]
+    return [_up_to_stop(ids, stops) for ids in output_NL[:, longest:].tolist()]
+
+
+def _up_to_stop(ids: list[int], stops: list[int]) -> list[int]:
+    end = next((index + 1 for index, token in enumerate(ids) if token in stops), len(ids))
+    return ids[:end]
 
 
 def _newline(loaded: LoadedModel) -> list[int]:

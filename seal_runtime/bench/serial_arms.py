@@ -38,7 +38,7 @@ def run_serial(loaded: LoadedModel, arm: SerialArm, jobs: Sequence[BenchJob], ma
 
     The reference answers the questions a second time without the adapter for every edit, as the published code does.
     """
-    _need_trainer()
+    need_trainer()
     with tempfile.TemporaryDirectory(prefix="seal-bench-") as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # the Trainer's own
         one_edit = _loop if arm == "PEFT loop, no padding" else _reference(pad=arm == "reference")
@@ -99,7 +99,8 @@ def _adapted(loaded: LoadedModel, folder: Path) -> Iterator[Any]:
         release(loaded, model)
 
 
-def _need_trainer() -> None:
+def need_trainer() -> None:
+    """Raise ConfigError where Hugging Face's Trainer cannot work."""
     try:
         import accelerate  # noqa: F401
     except ImportError as error:

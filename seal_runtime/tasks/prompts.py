@@ -32,4 +32,15 @@ def edit_prompt(style: str, title: str, context: str) -> str:
 
 def answer_prompt(title: str, question: str) -> str:
     """Return the prompt that asks a question without its passage; the title says what it is about."""
-    return _ANSWERING.format(question=f"Topic: {title}\n{question}")
+    return question_prompt(f"Topic: {title}\n{question}")
+
+
+def question_prompt(question: str) -> str:
+    """Return the prompt that asks a question as it stands. Braces in it are text."""
+    return _ANSWERING.format(question=question)
+
+
+def asked_question(prompt: str) -> str:
+    """Return the question in a prompt that `answer_prompt` made, topic included; any other prompt is returned whole."""
+    before, _, after = _ANSWERING.partition("{question}")
+    return prompt.removeprefix(before).removesuffix(after) if prompt.startswith(before) and prompt.endswith(after) else prompt

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from functools import partial
 
 from seal_runtime.config.references import task_class
 from seal_runtime.config.topology import TaskConfig, Topology
@@ -77,13 +78,22 @@ def check_task(topology: Topology) -> list[str]:
 
 
 def _squad(config: TaskConfig) -> Task:
+    from seal_runtime.tasks.given_edits import SquadTaskWithEdits
     from seal_runtime.tasks.squad import SquadTask
 
     if config.data is None:
         raise ConfigError(
             "task.data: expected a file or a hub data set for task squad, got nothing; set task.data=examples/data/passages.json"
         )
-    return SquadTask(data=config.data, limit=config.limit, prompt=config.prompt, split_newlines=config.split_newlines, grader=config.grader)
+    make = SquadTask if config.edits is None else partial(SquadTaskWithEdits, edits=config.edits)
+    return make(
+        data=config.data,
+        limit=config.limit,
+        prompt=config.prompt,
+        split_newlines=config.split_newlines,
+        grader=config.grader,
+        judge=config.judge,
+    )
 
 
 def _custom(config: TaskConfig) -> Task:

@@ -11,10 +11,11 @@ from collections.abc import Sequence
 from functools import cached_property
 
 from protocol.jobs import Question, TrainingSequence
+from seal_runtime.config.judge import JudgeConfig
 from seal_runtime.errors import DataError, EditParseError
 from seal_runtime.tasks.base import Instance, Split
 from seal_runtime.tasks.data_files import read_rows
-from seal_runtime.tasks.grading import Grader, grade_text
+from seal_runtime.tasks.graders import JudgeGrader, make_grader
 from seal_runtime.tasks.passages import Passage, passages_of
 from seal_runtime.tasks.prompts import answer_prompt, edit_prompt
 
@@ -29,12 +30,14 @@ _SPLIT_OF_REMAINDER: dict[int, Split] = {0: "test", 1: "validation", 2: "reward"
 class SquadTask:
     """Passages and questions from a file or a hub data set."""
 
-    def __init__(self, *, data: str, limit: int | None, prompt: str, split_newlines: bool, grader: Grader) -> None:
+    def __init__(
+        self, *, data: str, limit: int | None, prompt: str, split_newlines: bool, grader: str, judge: JudgeConfig | None = None
+    ) -> None:
         self._data = data
         self._limit = limit
         self._prompt = prompt
         self._split_newlines = split_newlines
-        self._grader: Grader = grader
+        self._grade = make_grader(grader, judge or JudgeConfig())
 
     def instances(self, split: Split) -> Sequence[Instance]:
         """Return the passages of a split in file order. Raises DataError when the data is missing, malformed or too little."""
@@ -50,8 +53,13 @@ class SquadTask:
         return tuple(TrainingSequence(prompt="", completion=f"{instance.title}\n{segment}", weight=1.0) for segment in segments)
 
     def grade(self, question: Question, answer: str) -> float:
-        """Return 1.0 when the answer contains (or equals, with grader `exact`) a gold answer after normalisation, else 0.0."""
-        return grade_text(self._grader, answer, question.answers)
+        """Return the grade in [0, 1] that the grader gives (`seal_runtime.tasks.graders`). Raises GradeError where there is no verdict."""
+        return self._grade(question, answer)
+
+    def close(self) -> None:
+        """Have a judge log its cost. Idempotent."""
+        if isinstance(self._grade, JudgeGrader):
+            self._grade.close()
 
     @cached_property
     def _splits(self) -> dict[Split, tuple[Instance, ...]]:

@@ -1,5 +1,6 @@
 """The SQuAD-format task: the paper's prompts and parsing, and splits that share nothing."""
 
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -214,3 +215,19 @@ def test_published_edits_all_parse(path: Path) -> None:
             sequences = task.training_sequences(instance, edit)
             assert len(sequences) >= 2
             assert sequences[-1].completion == f"{instance.title}\n{instance.context}"
+
+
+@pytest.mark.parametrize("path", [path for path in REAL_FILES if path.name == "iter0_train.json"], ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    ("split_newlines", "num_segments", "sha256"),
+    [
+        (True, 7993, "9abb3cc0856fcc87a0f2f4847de3651f1dda223c9c2d17d15ecfde782ddfcd82"),
+        (False, 1000, "3d58424760475caa7490a855b92b72fb277060b68631c2b0eb582b981bd93d6d"),
+    ],
+)
+def test_published_edits_are_cut_as_the_published_code_cuts_them(path: Path, split_newlines: bool, num_segments: int, sha256: str) -> None:
+    """The hashes are those of what the published code gives for the same 1,000 edits."""
+    edits = [edit for row in json.loads(path.read_text(encoding="utf-8")) for edit in row["completions"]]
+    cut = [edit_segments(edit, split_newlines=split_newlines) for edit in edits]
+    assert sum(map(len, cut)) == num_segments
+    assert hashlib.sha256(json.dumps(cut).encode()).hexdigest() == sha256
