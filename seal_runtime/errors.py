@@ -23,6 +23,10 @@ class GenerateError(SealError, RuntimeError):
     """An engine could not generate. Never a reward."""
 
 
+class EngineDiedError(GenerateError):
+    """An engine is gone for good. Its agent ends, and the jobs at work count a death, as if the agent had been killed."""
+
+
 class GradeError(SealError, RuntimeError):
     """A grader failed or was unreachable. Never a reward."""
 

@@ -18,24 +18,46 @@ ALLOWED: dict[str, set[str]] = {
     "seal_runtime/config": {"protocol", "seal_runtime.models"},
     "seal_runtime/ledger": {"protocol"},
     "seal_runtime/store": {"protocol"},
+    "seal_runtime/metrics": {"protocol"},
+    "seal_runtime/alarms": {"protocol"},
     "seal_runtime/models": {"protocol"},
     "seal_runtime/engines": {"protocol", "seal_runtime.store", "seal_runtime.models", "seal_runtime.config"},
     "seal_runtime/controller": {
         "protocol", "seal_runtime.tasks", "seal_runtime.algorithms", "seal_runtime.config", "seal_runtime.ledger", "seal_runtime.store",
+        "seal_runtime.metrics", "seal_runtime.alarms",
     },
     "agents": {
         "protocol", "seal_runtime.tasks", "seal_runtime.algorithms", "seal_runtime.config", "seal_runtime.store", "seal_runtime.engines",
     },
     "launch": {"protocol", "seal_runtime.config", "seal_runtime.store", "seal_runtime.ledger"},
+    "seal_runtime/chaos": {
+        "protocol", "launch", "seal_runtime.tasks", "seal_runtime.config", "seal_runtime.controller", "seal_runtime.ledger",
+        "seal_runtime.store",
+    },
+    "seal_runtime/top": {"protocol", "launch"},
+    "seal_runtime/trackers": {"protocol", "seal_runtime.config", "seal_runtime.metrics", "seal_runtime.store"},
     "seal_runtime/bench": {
         "protocol", "seal_runtime.tasks", "seal_runtime.config", "seal_runtime.engines", "seal_runtime.ledger", "seal_runtime.store",
         "seal_runtime.report", "seal_runtime.models", "seal_runtime.algorithms",
     },
+    "seal_runtime/story": {
+        "protocol", "seal_runtime.tasks", "seal_runtime.config", "seal_runtime.controller", "seal_runtime.ledger", "seal_runtime.store",
+        "seal_runtime.report",
+    },
     "seal_runtime/report": {
         "protocol", "seal_runtime.tasks", "seal_runtime.algorithms", "seal_runtime.config", "seal_runtime.ledger", "seal_runtime.store",
+        "seal_runtime.alarms",
     },
+    "seal_runtime/run": {
+        "protocol", "seal_runtime.tasks", "seal_runtime.algorithms", "seal_runtime.config", "seal_runtime.ledger", "seal_runtime.store",
+        "seal_runtime.report", "seal_runtime.story",
+    },
+    "seal_runtime/ttt_server": {
+        "protocol", "agents", "seal_runtime.tasks", "seal_runtime.config", "seal_runtime.store", "seal_runtime.engines",
+    },
+    "seal_runtime/seal": {"protocol", "seal_runtime.tasks", "seal_runtime.config", "seal_runtime.ledger"},
 }  # fmt: skip
-COMMON = {"seal_runtime", "seal_runtime.errors", "seal_runtime.seeds", "seal_runtime.logging"}
+COMMON = {"seal_runtime", "seal_runtime.errors", "seal_runtime.seeds", "seal_runtime.logging", "seal_runtime.calls"}
 
 
 def _imports(path: Path) -> set[str]:
@@ -64,7 +86,8 @@ def test_imports_go_down_only(layer: str) -> None:
 @pytest.mark.parametrize(
     "module",
     ["protocol.router", "protocol.channel", "seal_runtime.cli", "seal_runtime.controller.service", "seal_runtime.config.checks",
-     "launch.local", "agents.critic", "seal_runtime.report.summary", "seal_runtime.tasks.registry", "seal_runtime.tasks.fictional"],
+     "launch.local", "agents.critic", "seal_runtime.bench.controller", "seal_runtime.report.summary", "seal_runtime.run",
+     "seal_runtime.tasks.registry", "seal_runtime.tasks.fictional"],
 )  # fmt: skip
 def test_light_modules_start_without_heavy_libraries(module: str) -> None:
     code = f"import sys, {module}; print(sorted({HEAVY!r} & set(sys.modules)))"

@@ -4,6 +4,7 @@ from collections import defaultdict
 
 from protocol.jobs import ROLES, Role
 from seal_runtime.config.agents import EvaluatorConfig, ProposerConfig
+from seal_runtime.config.engine_sharing import check_sharing
 from seal_runtime.config.findings import Findings
 from seal_runtime.config.machine import gpu_indices, is_installed
 from seal_runtime.config.topology import Topology
@@ -16,6 +17,7 @@ def check_agents(topology: Topology, findings: Findings, *, require_gpus: bool) 
     """Check every role; what only this machine lacks is an error only with `require_gpus`."""
     for role in ROLES:
         _check_role(topology, role, findings)
+    check_sharing(topology, findings)
     _check_gpus_exist(topology, findings, required=require_gpus)
     _check_vllm(topology, findings, required=require_gpus)
 
@@ -25,12 +27,15 @@ def _check_role(topology: Topology, role: Role, findings: Findings) -> None:
     if agents.count == 0:
         findings.warn(f"{role}.count", f"0 started here; jobs wait until one joins with `seal-runtime attach {role}`")
     needed = agents.count * agents.gpus_per_agent
-    if agents.gpus and len(agents.gpus) != needed:
+    if agents.gpus and len(agents.gpus) < needed:
         findings.error(
             f"{role}.gpus",
-            f"expected {needed} device indices (count {agents.count} x gpus_per_agent {agents.gpus_per_agent}) or none for CPU, "
+            f"expected {needed} or more device indices (count {agents.count} x gpus_per_agent {agents.gpus_per_agent}) or none for CPU, "
             f"got {len(agents.gpus)}: {list(agents.gpus)}",
         )
+    elif agents.gpus and len(agents.gpus) > needed:
+        spare = list(agents.gpus[needed:])
+        findings.warn(f"{role}.gpus", f"nothing runs on {spare} at the start; `seal-runtime scale {role}=N` uses them")
     negative = [index for index in agents.gpus if index < 0]
     if negative:
         findings.error(f"{role}.gpus", f"expected device indices from 0, got {negative}")
@@ -60,21 +65,31 @@ def _check_gpus_exist(topology: Topology, findings: Findings, *, required: bool)
 def _check_vllm(topology: Topology, findings: Findings, *, required: bool) -> None:
     shares: dict[int, float] = defaultdict(float)
     for role, agents in _vllm_sections(topology).items():
+        if role == "evaluator" and topology.evaluator.share_engine:
+            continue  # it has the proposer's engine
         if agents.count and not is_installed("vllm"):
             message = "engine vllm is not installed; pip install 'seal-runtime[vllm]', or set engine to transformers"
             findings.machine(f"{role}.engine", message, required=required)
         if agents.count and not agents.gpus:
             findings.warn(f"{role}.gpus", "engine vllm without a GPU needs a CPU build of vllm and is slow; name devices in gpus")
-        share = agents.engine_args.get("gpu_memory_utilization", VLLM_DEFAULT_MEMORY_SHARE)
+        share = _memory_share(topology, role, agents)
         for index in agents.gpus:
-            shares[index] += float(share) if isinstance(share, int | float) else 0.0
+            shares[index] += share
     for index, share in sorted(shares.items()):
         if share > 1.0:
             findings.error(
                 "engine_args.gpu_memory_utilization",
                 f"expected the vllm agents on GPU {index} to ask for at most 1.0 of its memory together, got {share:.2f}; "
-                f"the default is {VLLM_DEFAULT_MEMORY_SHARE} each, so set proposer and evaluator to 0.44, for example",
+                f"the default is {VLLM_DEFAULT_MEMORY_SHARE} each: set evaluator.share_engine, or both to 0.44, for example",
             )
+
+
+def _memory_share(topology: Topology, role: Role, agents: ProposerConfig | EvaluatorConfig) -> float:
+    args = dict(agents.engine_args)
+    if role == "proposer" and topology.evaluator.share_engine:
+        args |= topology.evaluator.engine_args
+    share = args.get("gpu_memory_utilization", VLLM_DEFAULT_MEMORY_SHARE)
+    return float(share) if isinstance(share, int | float) else 0.0
 
 
 def _is_vllm(topology: Topology, role: Role) -> bool:

@@ -15,7 +15,7 @@ class AgentConfig(Section):
     count: int = Field(default=1, ge=0, le=4096)
     """Processes started by `launch`; more may attach later."""
     gpus: tuple[int, ...] = Field(default=(), strict=False)
-    """Device indices, `gpus_per_agent` for each process in order; empty means CPU."""
+    """Device indices, `gpus_per_agent` for each process in order, then spare ones for `seal-runtime scale`; empty means CPU."""
     gpus_per_agent: int = Field(default=1, ge=1)
     """Devices that one process sees (tensor parallelism)."""
     threads: int = Field(default=1, ge=1)
@@ -31,6 +31,9 @@ class ProposerConfig(AgentConfig):
     """Contexts at work at once."""
     sampling: SamplingConfig = SamplingConfig()
     """How self-edits are drawn."""
+    engine_mode: Literal["auto", "in-process", "async"] = "auto"
+    """Engine vllm: `in-process` steps it on the agent's main thread, `async` runs it in a process of its own, so that scheduling and
+    kernels do not wait for the agent; `auto` is async on GPUs and in-process on CPU."""
     engine_args: dict[str, str | int | float | bool] = Field(default_factory=dict)
     """Passed to the engine verbatim (vLLM's EngineArgs)."""
 
@@ -69,8 +72,14 @@ class EvaluatorConfig(AgentConfig):
     """Adapters answered for at once."""
     max_new_tokens: int = Field(default=64, ge=1, le=8192)
     """Longest answer in tokens."""
+    engine_mode: Literal["auto", "in-process", "async"] = "auto"
+    """Engine vllm: `in-process` steps it on the agent's main thread, `async` runs it in a process of its own, so that scheduling and
+    kernels do not wait for the agent; `auto` is async on GPUs and in-process on CPU."""
     engine_args: dict[str, str | int | float | bool] = Field(default_factory=dict)
     """Passed to the engine verbatim (vLLM's EngineArgs)."""
+    share_engine: bool = False
+    """Serve proposer and evaluator from one process with one engine, and so with one copy of the base weights. The engine, its devices
+    and threads are the proposer's; `engine_args` of both are merged, and one argument with two values is an error."""
 
 
 class CriticConfig(AgentConfig):

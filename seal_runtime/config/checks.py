@@ -4,14 +4,19 @@ Looks at names, files and `nvidia-smi` only; torch, transformers and datasets st
 The task's data is read by `seal_runtime.tasks.registry.make_checked_task`.
 """
 
+import importlib.util
 import ipaddress
 import os
 import re
 from pathlib import Path
 
+from protocol.jobs import Role
 from seal_runtime.config.agent_checks import check_agents
+from seal_runtime.config.engine_sharing import host_section
 from seal_runtime.config.findings import Findings
+from seal_runtime.config.grader_checks import check_grader
 from seal_runtime.config.hyperparameters import LoraConfig
+from seal_runtime.config.metrics_address import parse_metrics_address
 from seal_runtime.config.model_checks import check_model
 from seal_runtime.config.problems import config_error
 from seal_runtime.config.references import BUILTIN_TASKS, DATA_FILE_SUFFIXES, hub_data_reference, is_data_file, task_class
@@ -22,6 +27,7 @@ MIN_HEARTBEATS = 3
 """Heartbeats that must fit into agent_timeout_seconds, so that one lost in a busy second gives nobody up."""
 MAX_IPC_PATH_BYTES = 107
 FEW_CONTEXTS = 10
+MODEL_ROLES: tuple[Role, ...] = ("proposer", "trainer", "evaluator")
 
 _TCP = re.compile(r"tcp://(?P<host>\[[^\]]+\]|[^:\s/]+):(?P<port>\d{1,5}|\*)")
 _LOOPBACK_NAMES = ("localhost", "lo")
@@ -40,6 +46,7 @@ def check_topology(topology: Topology, *, require_gpus: bool) -> list[str]:
     _check_lora("trainer.lora", topology.trainer.lora, findings)
     _check_lora("algorithm.lora", topology.algorithm.lora, findings)
     _check_bus(topology, findings)
+    _check_trackers(topology, findings)
     _check_learning(topology, findings)
     if findings.errors:
         raise config_error(f"run {topology.run.name}", findings.errors)
@@ -55,32 +62,37 @@ def _check_task(task: TaskConfig, findings: Findings) -> None:
     elif task.options:
         findings.error("task.options", f"expected none for the built-in task {task.name}, got {', '.join(task.options)}; remove them")
     if task.name == "squad":
-        _check_data(task.data, findings)
-    elif task.data is not None or task.limit is not None:
-        key = "task.data" if task.data is not None else "task.limit"
+        _check_data("task.data", task.data, findings)
+        if task.edits is not None:
+            _check_data("task.edits", task.edits, findings)
+        check_grader(task, findings)
+        return
+    unread = [key for key, value in (("data", task.data), ("limit", task.limit), ("edits", task.edits)) if value is not None]
+    if unread:
         findings.error(
-            key, f"expected nothing, because only task squad reads it and the task is {task.name}; set task.name=squad or remove it"
+            f"task.{unread[0]}",
+            f"expected nothing, because only task squad reads it and the task is {task.name}; set task.name=squad or remove it",
         )
 
 
-def _check_data(data: str | None, findings: Findings) -> None:
+def _check_data(key: str, data: str | None, findings: Findings) -> None:
     if not data:
-        findings.error("task.data", "expected a file or a hub data set for task squad, got nothing; try examples/data/passages.json")
+        findings.error(key, "expected a file or a hub data set for task squad, got nothing; try examples/data/passages.json")
         return
     if not is_data_file(data):
         try:
             hub_data_reference(data)
         except ConfigError as error:
-            findings.error("task.data", str(error))
+            findings.error(key, str(error))
         return
     path = Path(data).expanduser()
     if not path.is_file():
         found = "a folder" if path.is_dir() else "none"
-        findings.error("task.data", f"expected a file at {path}, found {found}; relative paths start at the working directory {Path.cwd()}")
+        findings.error(key, f"expected a file at {path}, found {found}; relative paths start at the working directory {Path.cwd()}")
     elif not os.access(path, os.R_OK):
-        findings.error("task.data", f"expected a readable file at {path}, got one without read permission")
+        findings.error(key, f"expected a readable file at {path}, got one without read permission")
     elif path.suffix.lower() not in DATA_FILE_SUFFIXES:
-        findings.warn("task.data", f"{path.name} has none of the suffixes {', '.join(DATA_FILE_SUFFIXES)}; it is read as JSON")
+        findings.warn(key, f"{path.name} has none of the suffixes {', '.join(DATA_FILE_SUFFIXES)}; it is read as JSON")
 
 
 def _check_lora(key: str, lora: LoraConfig, findings: Findings) -> None:
@@ -99,6 +111,7 @@ def _check_bus(topology: Topology, findings: Findings) -> None:
             "bus.agent_timeout_seconds",
             f"expected at least {MIN_HEARTBEATS} heartbeats of {bus.heartbeat_seconds} s, got {bus.agent_timeout_seconds} s",
         )
+    _check_metrics_bind(bus.metrics_bind, findings)
     if bus.bind.startswith("ipc://"):
         length = len(os.fsencode(bus.bind.removeprefix("ipc://")))
         if not 0 < length <= MAX_IPC_PATH_BYTES:
@@ -114,6 +127,18 @@ def _check_bus(topology: Topology, findings: Findings) -> None:
             findings.warn("bus.bind", "the bus listens on every network interface of this host")
 
 
+def _check_metrics_bind(bind: str, findings: Findings) -> None:
+    if not bind:
+        return
+    try:
+        host, _ = parse_metrics_address(bind)
+    except ValueError as error:
+        findings.error("bus.metrics_bind", f"{error}, or nothing to serve no metrics")
+        return
+    if not _is_loopback(host):
+        findings.warn("bus.metrics_bind", f"whoever reaches {bind} can read how the run goes; nobody is asked for a password")
+
+
 def _is_loopback(host: str) -> bool:
     if host in _LOOPBACK_NAMES:
         return True
@@ -121,6 +146,14 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False
+
+
+def _check_trackers(topology: Topology, findings: Findings) -> None:
+    for name in topology.run.trackers:
+        if importlib.util.find_spec(name) is None:
+            findings.warn("run.trackers", f"{name} is not installed and is left out; `pip install 'seal-runtime[{name}]'` adds it")
+    if topology.bus.metrics_bind and importlib.util.find_spec("prometheus_client") is None:
+        findings.warn("bus.metrics_bind", "prometheus-client is not installed, so there are none; `pip install 'seal-runtime[prometheus]'`")
 
 
 def _check_learning(topology: Topology, findings: Findings) -> None:
@@ -133,5 +166,5 @@ def _check_learning(topology: Topology, findings: Findings) -> None:
         findings.warn(
             "evaluation.num_contexts", f"{evaluation.num_contexts} held-out contexts give wide error bars; use 40 or more to compare"
         )
-    if topology.model.dtype == "float16" and any(not section.gpus for section in (topology.proposer, topology.trainer, topology.evaluator)):
+    if topology.model.dtype == "float16" and any(not host_section(topology, role).gpus for role in MODEL_ROLES):
         findings.warn("model.dtype", "float16 on CPU is slow and overflows easily; use float32 or auto")

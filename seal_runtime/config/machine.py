@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 NVIDIA_SMI_TIMEOUT_SECONDS = 30.0
+OPENAI_URL = "https://api.openai.com/v1"
 
 _GPU_LINE = re.compile(r"^GPU (\d+):", re.MULTILINE)
 
@@ -37,6 +38,21 @@ def cached_model_folder(name: str, revision: str | None) -> Path | None:
     commit = reference.read_text(encoding="ascii").strip() if reference.is_file() else (revision or "")
     folder = repository / "snapshots" / commit
     return folder if commit and (folder / "config.json").is_file() else None
+
+
+def openai_base_url() -> str:
+    """Return the address that the environment gives for OpenAI's API (OPENAI_BASE_URL), else OpenAI's own."""
+    return os.environ.get("OPENAI_BASE_URL") or OPENAI_URL
+
+
+def secret(name: str) -> str:
+    """Return a key that the environment holds; empty where it holds none."""
+    return os.environ.get(name, "").strip()
+
+
+def user_cache_dir() -> Path:
+    """Return the user's folder for what may be thrown away; it may not exist."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "seal-runtime"
 
 
 def _hub_cache() -> Path:

@@ -4,14 +4,17 @@ import importlib
 import os
 import re
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from types import ModuleType
+from typing import Literal, cast
 
 from seal_runtime.config.problems import nearest
 from seal_runtime.errors import ConfigError
 
 BUILTIN_TASKS = ("fictional", "squad")
+BUILTIN_GRADERS = ("contains", "exact", "em", "f1", "judge")
 DATA_FILE_SUFFIXES = (".json", ".jsonl", ".ndjson", ".parquet")
 
 _HUB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)?")
@@ -72,16 +75,7 @@ def task_class(name: str) -> type[object]:
         guess = nearest(name, BUILTIN_TASKS)
         hint = f"; did you mean {guess}?" if guess else ""
         raise ConfigError(f"expected a task ({', '.join(BUILTIN_TASKS)}) or module:Class, got {name!r}{hint}")
-    working_directory = os.getcwd()
-    if working_directory not in sys.path and "" not in sys.path:
-        sys.path.insert(0, working_directory)
-    try:
-        module = importlib.import_module(module_name)
-    except (ImportError, SyntaxError) as error:
-        raise ConfigError(
-            f"expected an importable module in {name!r}, got {type(error).__name__}: {error}; "
-            f"install it, or start from the folder that holds it (now {working_directory})"
-        ) from error
+    module = _imported(module_name, name)
     found = getattr(module, class_name, None)
     if not isinstance(found, type):
         classes = [key for key, value in vars(module).items() if isinstance(value, type) and value.__module__ == module.__name__]
@@ -89,3 +83,31 @@ def task_class(name: str) -> type[object]:
         hint = f"; did you mean {guess}?" if guess else f" (it has {', '.join(classes) or 'none'})"
         raise ConfigError(f"expected a class {class_name} in module {module_name}, found none{hint}")
     return found
+
+
+def task_function(name: str) -> Callable[..., object]:
+    """Import the function that `module:function` names. Raises ConfigError as `task_class` does."""
+    module_name, _, function_name = name.partition(":")
+    if not module_name or not function_name.isidentifier():
+        raise ConfigError(f"expected module:function, got {name!r}")
+    module = _imported(module_name, name)
+    found = getattr(module, function_name, None)
+    if not callable(found):
+        functions = [key for key, value in vars(module).items() if callable(value) and getattr(value, "__module__", "") == module.__name__]
+        guess = nearest(function_name, functions)
+        hint = f"; did you mean {guess}?" if guess else f" (it has {', '.join(functions) or 'none'})"
+        raise ConfigError(f"expected a function {function_name} in module {module_name}, found none{hint}")
+    return cast(Callable[..., object], found)
+
+
+def _imported(module_name: str, name: str) -> ModuleType:
+    working_directory = os.getcwd()
+    if working_directory not in sys.path and "" not in sys.path:
+        sys.path.insert(0, working_directory)
+    try:
+        return importlib.import_module(module_name)
+    except (ImportError, SyntaxError) as error:
+        raise ConfigError(
+            f"expected an importable module in {name!r}, got {type(error).__name__}: {error}; "
+            f"install it, or start from the folder that holds it (now {working_directory})"
+        ) from error

@@ -31,7 +31,7 @@ class BatchedAdaptEngine:
     """Trains up to `num_slots` adapters at once. `max_tokens_per_step` bounds the tokens (and so the memory) of one packed pass."""
 
     def __init__(self, loaded: LoadedModel, *, num_slots: int, max_tokens_per_step: int = 8192, mode: ProductMode | None = None) -> None:
-        self._packed = PackedModel(loaded, mode)
+        self._packed = PackedModel(loaded, mode or ("packed" if loaded.device.type == "cuda" else "tiled"))
         self._num_slots = num_slots
         self._max_tokens = max_tokens_per_step
         self._waiting: list[tuple[AdaptRequest, EncodedSequences]] = []
@@ -149,7 +149,7 @@ class BatchedAdaptEngine:
         batch = self._packed.batch([group for group, _ in parts], train=True)
         with torch.enable_grad():
             hidden_TD = self._packed.hidden_states(batch)
-        losses_K, gradient_TD = token_loss(hidden_TD, self._packed.head_VD, batch, [targets for _, targets in parts])
+        losses_K, gradient_TD = token_loss(hidden_TD, self._packed.head_VD, batch, [targets for _, targets in parts], 8192)
         hidden_TD.backward(gradient_TD)
         if batch.stacked is not None:
             batch.stacked.collect_gradients()

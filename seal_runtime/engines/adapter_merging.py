@@ -55,5 +55,17 @@ def merge_model(model: str, chain: Sequence[Path], folder: Path, dtype: str = "f
     try:
         loaded.model.save_pretrained(folder)
         loaded.tokenizer.save_pretrained(folder)
+        _follow_umask(folder)
     except OSError as error:
         raise StoreError(f"cannot write the merged model to {folder}: {error}; is the disk full or read-only?") from error
+
+
+def _follow_umask(folder: Path) -> None:
+    """Give the files the mode of any new file: safetensors writes its own for the owner alone. Raises OSError."""
+    probe = folder / ".mode"
+    probe.touch()
+    mode = probe.stat().st_mode & 0o777
+    probe.unlink()
+    for path in folder.iterdir():
+        if path.is_file():
+            path.chmod(mode)

@@ -85,13 +85,15 @@ class AnswerRequest:
 class AnswerOutput:
     """Answers (stripped, up to the end-of-sequence token or the first newline), and the two facts that a receipt needs.
 
-    `adapter_sha256` is computed from the very bytes that were loaded; `probe_delta` as in `protocol.jobs.Receipt`.
+    `adapter_sha256` is computed from the very bytes that were loaded; `probe_delta` as in `protocol.jobs.Receipt`. `token_ids` are the
+    generated tokens of each answer, the one that ended it included; empty from an engine that has none.
     """
 
     request_id: str
     answers: tuple[str, ...]
     adapter_sha256: str
     probe_delta: float
+    token_ids: tuple[tuple[int, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

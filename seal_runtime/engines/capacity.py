@@ -1,39 +1,116 @@
-"""How many adapters fit on a device at once, estimated from its free memory: `trainer.max_concurrent_adapters: auto`.
+"""What fits into the memory of a device, in bytes. All of it is estimated from shapes before anything is trained.
 
-    an adapter:  18 bytes a weight (float32 weight, gradient, two moments; a copy in the precision of the base)
-    a token:     what the backward pass keeps, about 10 H + 4 I numbers a layer (H hidden, I intermediate width)
+    an adapter   16 bytes a weight (float32 weight, gradient, two moments) and, where the base multiplies all rows at once (CUDA), a copy
+                 in the precision of the base with its gradient: 20 bytes with bfloat16
+    a token      what the backward pass keeps: 10 H + 4 I numbers a block and 4 H for the ends of the model; with activation checkpointing
+                 H a block, and the numbers of one block, which exist while it is recomputed (H hidden, I intermediate width)
+    the loss     8 bytes (float32 logits and their gradient) for each of the V tokens of the vocabulary, for the positions of one chunk
 
-Each adapter is given a step of TOKENS_A_STEP tokens; what is left of the memory then bounds the tokens of a packed step.
+The cap on the tokens of a pass and the chunk are fixed once, so that how a step is split never depends on what else is being trained; the
+rest of the memory is for adapters.
 """
 
 from dataclasses import dataclass
 
-BYTES_A_WEIGHT = 18
+from seal_runtime.errors import ConfigError
+
 TOKENS_A_STEP = 256
 """Nearly every text of the published self-edits is shorter (median 32, 99th percentile 293)."""
 SLOTS_ON_CPU = 16
 MAX_SLOTS = 64
 """Beyond it neither a 1B nor a 7B model gets faster (docs/performance.md)."""
-_USABLE = 0.9
+MIN_LOSS_CHUNK = 32
+_STATE_BYTES = 16
+_LOGIT_BYTES = 8
+_LOGITS_ON_CPU, _LOGITS_ON_GPU = 1 << 24, 1 << 27
+_USABLE, _LOSS_SHARE = 0.9, 0.1
+_GIB = 1 << 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelShape:
+    """What the memory of a training pass depends on."""
+
+    num_layers: int
+    hidden_size: int
+    intermediate_size: int
+    vocab_size: int
+    bytes_a_number: int
+
+    def token_bytes(self, activation_checkpointing: bool) -> int:
+        """Return what a training pass keeps for a token."""
+        block = 10 * self.hidden_size + 4 * self.intermediate_size
+        blocks = self.num_layers * self.hidden_size + block if activation_checkpointing else self.num_layers * block
+        return (blocks + 4 * self.hidden_size) * self.bytes_a_number
+
+    def loss_bytes(self, chunk_tokens: int) -> int:
+        """Return what the logits of a chunk take."""
+        return chunk_tokens * self.vocab_size * _LOGIT_BYTES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capacity:
-    """Adapters at once, and the tokens of one packed step."""
+    """Adapters at once, the tokens of one packed pass, the positions of one chunk of the loss, and the bytes for adapters (None: any)."""
 
     num_slots: int
     max_tokens_per_step: int
+    loss_chunk_tokens: int
+    max_adapter_bytes: int | None
 
 
-def bytes_a_token(*, num_layers: int, hidden_size: int, intermediate_size: int, bytes_a_number: int) -> int:
-    """Return what a training pass keeps for a token."""
-    return num_layers * (10 * hidden_size + 4 * intermediate_size) * bytes_a_number
+def adapter_bytes(num_weights: int, bytes_of_copy: int) -> int:
+    """Return what an adapter in training takes; `bytes_of_copy` a weight in the base's precision, 0 where none is made."""
+    return num_weights * (_STATE_BYTES + 2 * bytes_of_copy)
 
 
-def capacity_of(*, free_bytes: int, num_adapter_weights: int, token_bytes: int, max_tokens_per_step: int) -> Capacity:
-    """Return what fits into `free_bytes` beside the base model: at least one adapter, at most `max_tokens_per_step`."""
+def loss_chunk(asked: int, vocab_size: int, usable_bytes: int | None = None) -> int:
+    """Return the positions whose logits exist at once: as asked, or for 0 what 16 M logits hold on CPU and 128 M on a GPU.
+
+    `usable_bytes` is the memory of a GPU (None: CPU), of which logits then take at most a tenth.
+    """
+    if asked:
+        return asked
+    logits = _LOGITS_ON_CPU if usable_bytes is None else min(_LOGITS_ON_GPU, int(_LOSS_SHARE * usable_bytes) // _LOGIT_BYTES)
+    return max(MIN_LOSS_CHUNK, logits // vocab_size)
+
+
+def capacity_on_cpu(num_slots: int, max_tokens_per_step: int, loss_chunk_tokens: int, vocab_size: int) -> Capacity:
+    """Return what was asked for, with 0 slots or chunk tokens as on CPU; main memory is not measured."""
+    return Capacity(
+        num_slots=num_slots or SLOTS_ON_CPU,
+        max_tokens_per_step=max_tokens_per_step,
+        loss_chunk_tokens=loss_chunk(loss_chunk_tokens, vocab_size),
+        max_adapter_bytes=None,
+    )
+
+
+def capacity_of(
+    *,
+    free_bytes: int,
+    num_adapter_weights: int,
+    shape: ModelShape,
+    num_slots: int,
+    max_tokens_per_step: int,
+    loss_chunk_tokens: int,
+    activation_checkpointing: bool,
+) -> Capacity:
+    """Return what fits into `free_bytes` beside the base model; 0 slots or chunk tokens are chosen.
+
+    Each adapter is given a step of TOKENS_A_STEP tokens (fewer slots when chosen); the tokens of a pass are lowered to what is left.
+    Raises ConfigError when not even one short step of the adapters fits.
+    """
     usable = int(_USABLE * free_bytes)
-    adapter_bytes = BYTES_A_WEIGHT * num_adapter_weights
-    slots = max(1, min(MAX_SLOTS, usable // (adapter_bytes + TOKENS_A_STEP * token_bytes)))
-    tokens = (usable - slots * adapter_bytes) // token_bytes
-    return Capacity(num_slots=slots, max_tokens_per_step=max(TOKENS_A_STEP, min(max_tokens_per_step, tokens)))
+    chunk = loss_chunk(loss_chunk_tokens, shape.vocab_size, usable)
+    token, one = shape.token_bytes(activation_checkpointing), adapter_bytes(num_adapter_weights, shape.bytes_a_number)
+    room = usable - shape.loss_bytes(chunk)
+    slots = num_slots or max(1, min(MAX_SLOTS, room // (one + TOKENS_A_STEP * token)))
+    tokens = min(max_tokens_per_step, (room - slots * one) // token)
+    if tokens < min(TOKENS_A_STEP, max_tokens_per_step):
+        advice = "" if activation_checkpointing else "set trainer.activation_checkpointing to true, "
+        raise ConfigError(
+            f"{usable / _GIB:.2f} GiB of the device can be used beside the model, but {slots} adapter(s) of {num_adapter_weights:,} weights "
+            f"take {slots * one / _GIB:.2f} GiB, the logits of {chunk} positions {shape.loss_bytes(chunk) / _GIB:.2f} GiB and a step of "
+            f"{TOKENS_A_STEP} tokens {TOKENS_A_STEP * token / _GIB:.2f} GiB: {advice}lower trainer.max_concurrent_adapters, "
+            "trainer.lora.rank or trainer.loss_chunk_tokens, or take a smaller model"
+        )
+    return Capacity(num_slots=slots, max_tokens_per_step=tokens, loss_chunk_tokens=chunk, max_adapter_bytes=room - tokens * token)

@@ -23,6 +23,7 @@ def make_adapt_engine(
     dtype: str = "float32",
     device: str = "cpu",
     revision: str | None = None,
+    chat: bool = False,
     num_slots: int | Literal["auto"] = 16,
     lora: LoraSpec | None = None,
     max_tokens_per_step: int = 16_384,
@@ -31,6 +32,7 @@ def make_adapt_engine(
 ) -> AdaptEngine:
     """Make a trainer's engine: `batched` or `fake`. Raises ConfigError for what cannot be had.
 
+    `chat` puts prompts into the model's chat template.
     `num_slots` auto takes as many adapters of shape `lora` as fit into the GPU's free memory, and on CPU a fixed number.
     `threads` are torch's, for the whole process; with more than one, results on CPU are equal to rounding only (docs of PackedModel).
     `max_tokens_per_step` bounds the tokens, and so the memory, of one packed pass.
@@ -42,10 +44,11 @@ def make_adapt_engine(
     if engine != "batched":
         raise ConfigError(f"expected a trainer's engine to be one of {', '.join(ADAPT_ENGINES)}, got {engine!r}")
     from seal_runtime.engines.adapt import BatchedAdaptEngine
+    from seal_runtime.engines.chat_prompts import speaking_chat
     from seal_runtime.engines.model_loading import load_model
 
     _use_threads(threads)
-    loaded = load_model(model, dtype, device, revision)
+    loaded = speaking_chat(load_model(model, dtype, device, revision), chat)
     if num_slots == "auto" and loaded.device.type == "cuda":
         from seal_runtime.engines.device_capacity import capacity_on_device
 
@@ -63,11 +66,17 @@ def make_generation_engine(
     dtype: str = "float32",
     device: str = "cpu",
     revision: str | None = None,
+    chat: bool = False,
     max_batch_rows: int = 512,
     threads: int = 1,
+    mode: Literal["auto", "in-process", "async"] = "auto",
     engine_args: EngineArgs | None = None,
 ) -> GenerationEngine:
-    """Make a proposer's or an evaluator's engine: `transformers`, `vllm` or `fake`. Raises ConfigError for what cannot be had."""
+    """Make a proposer's or an evaluator's engine: `transformers`, `vllm` or `fake`. Raises ConfigError for what cannot be had.
+
+    `chat` puts prompts into the model's chat template.
+    `mode` is for vllm: stepped on this thread, or in a process of its own; `auto` is the latter on a GPU.
+    """
     args = dict(engine_args or {})
     max_batch_rows = int(args.pop("max_batch_rows", max_batch_rows)) if engine != "vllm" else max_batch_rows
     if engine == "fake":
@@ -77,14 +86,17 @@ def make_generation_engine(
 
         if revision is not None:
             args.setdefault("revision", revision)
-        return VllmGenerationEngine(model, dtype=dtype, device=device, max_batch_rows=max_batch_rows, engine_args=args)
+        return VllmGenerationEngine(
+            model, dtype=dtype, device=device, max_batch_rows=max_batch_rows, mode=mode, chat=chat, engine_args=args
+        )
     if engine != "transformers":
         raise ConfigError(f"expected a generation engine to be one of {', '.join(GENERATION_ENGINES)}, got {engine!r}")
+    from seal_runtime.engines.chat_prompts import speaking_chat
     from seal_runtime.engines.model_loading import load_model
     from seal_runtime.engines.transformers_generation import TransformersGenerationEngine
 
     _use_threads(threads)
-    loaded = load_model(model, dtype, device, revision)
+    loaded = speaking_chat(load_model(model, dtype, device, revision), chat)
     return _call(lambda **kwargs: TransformersGenerationEngine(loaded, **kwargs), engine, max_batch_rows=max_batch_rows, **args)
 
 

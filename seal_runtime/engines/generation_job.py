@@ -11,7 +11,7 @@ from seal_runtime.engines.base import AnswerOutput, AnswerRequest, SampleOutput,
 from seal_runtime.engines.key_value_cache import KeyValueCache
 from seal_runtime.engines.lora_group import Group, LoraFactors
 from seal_runtime.engines.model_loading import LoadedModel
-from seal_runtime.engines.prompt_fitting import fit_prompts
+from seal_runtime.engines.prompt_layout import PromptReader
 
 _NOISE_BLOCK = 256
 
@@ -56,27 +56,34 @@ class GenerationJob:
     leaves after the longest prompt, it is clipped to that, though not below half of the context.
     """
 
-    def __init__(self, request: SampleRequest | AnswerRequest, loaded: LoadedModel, factors: dict[int, LoraFactors], sha256: str) -> None:
+    def __init__(
+        self,
+        request: SampleRequest | AnswerRequest,
+        loaded: LoadedModel,
+        reader: PromptReader,
+        factors: dict[int, LoraFactors],
+        sha256: str,
+    ) -> None:
         self.request = request
         self.factors = factors
         self.adapter_sha256 = sha256
         self._loaded = loaded
         is_sample = isinstance(request, SampleRequest)
         asked = request.sampling.max_new_tokens if isinstance(request, SampleRequest) else request.max_new_tokens
-        prompts = (request.prompt,) if isinstance(request, SampleRequest) else request.prompts
-        fitted = fit_prompts(loaded, prompts, asked)
-        self.prompts, self.max_new_tokens, self.num_truncated = fitted.prompts, fitted.max_new_tokens, fitted.num_truncated
+        read = reader.read((request.prompt,) if isinstance(request, SampleRequest) else request.prompts, asked)
+        self.layout, self.max_new_tokens, self.num_truncated = read.layout, read.max_new_tokens, read.num_truncated
+        prompts = self.layout.prompts
         if isinstance(request, SampleRequest):
             generators = [torch.Generator().manual_seed(seed) for seed in request.seeds]
-            self.rows = [Row(len(self.prompts[0]), generator) for generator in generators]
+            self.rows = [Row(len(prompts[0]), generator) for generator in generators]
         else:
-            self.rows = [Row(len(ids), None) for ids in self.prompts]
+            self.rows = [Row(len(ids), None) for ids in prompts]
         self.temperature = request.sampling.temperature if isinstance(request, SampleRequest) else 0.0
         self.top_p = request.sampling.top_p if isinstance(request, SampleRequest) else 1.0
         self.running = list(range(len(self.rows)))
         self.probe_delta = 0.0
         self._is_expanded = not is_sample
-        self.cache = KeyValueCache([len(ids) for ids in self.prompts])
+        self.cache = KeyValueCache(self.layout)
 
     @property
     def num_rows(self) -> int:
@@ -85,7 +92,7 @@ class GenerationJob:
 
     def prompt_group(self) -> Group:
         """Return the group that reads the prompts into the cache."""
-        return sequence_group(self.prompts, self.factors, self.cache)
+        return prompt_group(self.cache, self.factors)
 
     def decode_group(self) -> Group:
         """Return the group of the newest tokens of the running rows."""
@@ -129,7 +136,11 @@ class GenerationJob:
         if isinstance(request, AnswerRequest):
             answers = tuple(self._text(row).partition("\n")[0].strip() for row in self.rows)
             return AnswerOutput(
-                request_id=request.request_id, answers=answers, adapter_sha256=self.adapter_sha256, probe_delta=self.probe_delta
+                request_id=request.request_id,
+                answers=answers,
+                adapter_sha256=self.adapter_sha256,
+                probe_delta=self.probe_delta,
+                token_ids=tuple(tuple(row.token_ids) for row in self.rows),
             )
         edits = tuple(
             GeneratedEdit(
@@ -141,7 +152,7 @@ class GenerationJob:
             for row in self.rows
         )
         return SampleOutput(
-            request_id=request.request_id, edits=edits, prompt_tokens=len(self.prompts[0]), prompt_truncated=self.num_truncated
+            request_id=request.request_id, edits=edits, prompt_tokens=len(self.layout.prompts[0]), prompt_truncated=self.num_truncated
         )
 
     def _text(self, row: Row) -> str:
@@ -149,12 +160,7 @@ class GenerationJob:
         return str(self._loaded.tokenizer.decode(ids, skip_special_tokens=True))
 
 
-def sequence_group(prompts: Sequence[Sequence[int]], factors: dict[int, LoraFactors], cache: KeyValueCache | None = None) -> Group:
-    """Return a group of whole prompts."""
-    return Group(
-        ids_T=torch.tensor([token for ids in prompts for token in ids]),
-        positions_T=torch.cat([torch.arange(len(ids)) for ids in prompts]),
-        lengths=[len(ids) for ids in prompts],
-        factors=factors,
-        cache=cache,
-    )
+def prompt_group(cache: KeyValueCache, factors: dict[int, LoraFactors]) -> Group:
+    """Return a group that reads prompts into a cache."""
+    layout = cache.layout
+    return Group(ids_T=layout.ids_T, positions_T=layout.positions_T, lengths=layout.lengths, factors=factors, cache=cache)

@@ -34,8 +34,8 @@ class Group:
     """One job's rows. `lengths` are those of its sequences; `factors` maps the index of a linear layer to the group's factors.
 
     The last `num_pads` rows of each sequence are padding that carries loss (none where it is left out); their positions lie further on
-    than their rows. With `accumulate` the gradients are added to what is there, else they replace it. In the decode phase each row is
-    the newest token of one cached sequence, and `lengths` is not used.
+    than their rows. With `accumulate` the gradients are added to what is there, else they replace it. Where a cache's prompts share a
+    prefix, that is the first sequence. In the decode phase each row is the newest token of one cached sequence; `lengths` is not used.
     """
 
     ids_T: torch.Tensor

@@ -20,7 +20,10 @@ _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torc
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedModel:
-    """A model in evaluation mode with frozen weights, and what an engine must know about it."""
+    """A model in evaluation mode with frozen weights, and what an engine must know about it.
+
+    `speaks_chat`: its prompts are put into its chat template (`seal_runtime.engines.chat_prompts`).
+    """
 
     name: str
     model: Any
@@ -29,6 +32,7 @@ class LoadedModel:
     eos_token_id: int
     stop_token_ids: frozenset[int]
     device: torch.device
+    speaks_chat: bool = False
 
     @property
     def model_type(self) -> str:

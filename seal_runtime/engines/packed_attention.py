@@ -1,18 +1,19 @@
 """Causal attention over packed rows, sequence by sequence: each sequence sees itself alone, in products of its own shape.
 
 Registered as an attention implementation of transformers, so that any model that goes through its attention interface works. CPU runs
-PyTorch's flash kernel once a sequence; CUDA runs one variable-length kernel over all of them where the dtype allows.
+PyTorch's flash kernel over each run of sequences of one length; CUDA runs one variable-length kernel over all of them where the dtype allows.
 """
 
-# T rows of the pass, H query heads, J key-value heads, L tokens of one sequence, D head size, N rows of one request
+# T rows of the pass, N sequences of a run, H query heads, J key-value heads, L rows of one sequence, D head size
 from typing import Any
 
 import torch
 from transformers import AttentionInterface
 
+from seal_runtime.engines.attention_layout import AttentionLayout, Run
 from seal_runtime.engines.attention_masks import hidden_pairs
+from seal_runtime.engines.cached_attention import attend_cached
 from seal_runtime.engines.grouped_linear import ALIGNMENT_BYTES
-from seal_runtime.engines.key_value_cache import KeyValueCache
 from seal_runtime.engines.packed_batch import BatchContext, PackedBatch
 
 IMPLEMENTATION = "seal_packed"
@@ -36,9 +37,8 @@ def packed_attention(
     context: BatchContext = module.seal_context
     batch = context.current
     scale = scaling if scaling is not None else query_1HTD.shape[-1] ** -0.5
-    if batch.phase == "decode":
-        return _decode(batch, module.layer_idx, query_1HTD, key_1JTD, value_1JTD, scale, sliding_window), None
-    _store_prompts(batch, module.layer_idx, key_1JTD, value_1JTD)
+    if batch.phase != "sequences":
+        return attend_cached(batch, module.layer_idx, query_1HTD, key_1JTD, value_1JTD, scale, sliding_window), None
     if query_1HTD.is_cuda:
         from seal_runtime.engines.cuda_attention import attend_sequences_cuda
 
@@ -62,39 +62,53 @@ class _SequenceAttention(torch.autograd.Function):  # type: ignore[misc]
         scale: float,
         window: int | None,
     ) -> torch.Tensor:
-        repeats = query.shape[1] // key.shape[1]
-        out_1HTD = _new_like(query)
-        saved = []
-        start = 0
-        for length, num_pads in zip(batch.lengths, batch.num_pads, strict=True):
-            end = start + length
-            q, k, v = _slice(query, start, end), _slice(key, start, end, repeats), _slice(value, start, end, repeats)
-            mask = _additive_mask(query, length, num_pads, window)
+        layout, repeats, num_rows = batch.attention, query.shape[1] // key.shape[1], query.shape[2]
+        query, key, value = (_placed(tensor, layout) for tensor in (query, key, value))
+        out_1HTD, saved = _new_like(query), []
+        for run in layout.runs:
+            q, k, v = _slice(query, run), _slice(key, run, repeats), _slice(value, run, repeats)
+            mask = _additive_mask(query, run.size, run.num_hidden, window)
             out, logsumexp = _flash(q, k, v, 0.0, mask is None, attn_mask=mask, scale=scale)
-            out_1HTD[:, :, start:end] = out
-            saved.append((q, k, v, out, logsumexp, mask))
-            start = end
-        out_1HTD[:, :, start:].zero_()
-        ctx.saved, ctx.batch, ctx.scale, ctx.shapes = saved, batch, scale, (query.shape, key.shape)
-        return out_1HTD.transpose(1, 2)
+            _blocks(out_1HTD, run).copy_(out)
+            saved += [q, k, v, out, logsumexp, mask]
+        ctx.save_for_backward(*saved)
+        ctx.layout, ctx.scale, ctx.num_kv_heads = layout, scale, key.shape[1]
+        return _taken(out_1HTD, layout, num_rows).transpose(1, 2)
 
     @staticmethod
     def backward(ctx: Any, grad_1THD: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        grad_1HTD = grad_1THD.transpose(1, 2)
-        grads = (_new_like(grad_1HTD), _new_like(grad_1HTD, ctx.shapes[1][1]), _new_like(grad_1HTD, ctx.shapes[1][1]))
-        repeats = ctx.shapes[0][1] // ctx.shapes[1][1]
-        start = 0
-        for length, (q, k, v, out, logsumexp, mask) in zip(ctx.batch.lengths, ctx.saved, strict=True):
-            end = start + length
+        layout, saved, num_rows = ctx.layout, ctx.saved_tensors, grad_1THD.shape[1]
+        grad_1HTD = _placed(grad_1THD.transpose(1, 2), layout)
+        grads = (_new_like(grad_1HTD), _new_like(grad_1HTD, ctx.num_kv_heads), _new_like(grad_1HTD, ctx.num_kv_heads))
+        for position, run in enumerate(layout.runs):
+            q, k, v, out, logsumexp, mask = saved[6 * position : 6 * position + 6]
             parts = _flash_backward(
-                _slice(grad_1HTD, start, end), q, k, v, out, logsumexp, 0.0, mask is None, attn_mask=mask, scale=ctx.scale
+                _slice(grad_1HTD, run), q, k, v, out, logsumexp, 0.0, mask is None, attn_mask=mask, scale=ctx.scale
             )
-            for grad, part in zip(grads, parts, strict=True):
-                grad[:, :, start:end] = part if part.shape[1] == grad.shape[1] else part.unflatten(1, (-1, repeats)).sum(2)
-            start = end
-        for grad in grads:
-            grad[:, :, start:].zero_()
-        return *grads, None, None, None
+            for grad, part_NHLD in zip(grads, parts, strict=True):
+                _blocks(grad, run).copy_(_sum_shared(part_NHLD, grad.shape[1]))
+        return *(_taken(grad, layout, num_rows) for grad in grads), None, None, None
+
+
+def _placed(tensor_1HTD: torch.Tensor, layout: AttentionLayout) -> torch.Tensor:
+    """Return the rows where the layout has them; rows that fill up are zero."""
+    if layout.places_T is None:
+        return tensor_1HTD
+    rows_THD = tensor_1HTD[0].transpose(0, 1)[: len(layout.places_T)]
+    placed_THD = tensor_1HTD.new_zeros(layout.num_rows, *rows_THD.shape[1:])
+    return placed_THD.index_copy_(0, layout.places_T, rows_THD).transpose(0, 1)[None]
+
+
+def _taken(tensor_1HTD: torch.Tensor, layout: AttentionLayout, num_rows: int) -> torch.Tensor:
+    """Return the rows in the batch's own places; its filling rows are zero."""
+    if layout.places_T is None:
+        tensor_1HTD[:, :, layout.num_rows :].zero_()
+        return tensor_1HTD
+    taken_1HTD = tensor_1HTD.new_empty(1, num_rows, tensor_1HTD.shape[1], tensor_1HTD.shape[3]).transpose(1, 2)
+    taken_THD, num_tokens = taken_1HTD[0].transpose(0, 1), len(layout.places_T)
+    torch.index_select(tensor_1HTD[0].transpose(0, 1), 0, layout.places_T, out=taken_THD[:num_tokens])
+    taken_THD[num_tokens:].zero_()
+    return taken_1HTD
 
 
 def _new_like(tensor_1HTD: torch.Tensor, num_heads: int | None = None) -> torch.Tensor:
@@ -103,14 +117,30 @@ def _new_like(tensor_1HTD: torch.Tensor, num_heads: int | None = None) -> torch.
     return tensor_1HTD.new_empty(1, rows, num_heads or heads, head_size).transpose(1, 2)
 
 
-def _slice(tensor_1HTD: torch.Tensor, start: int, end: int, repeats: int = 1) -> torch.Tensor:
-    """Return one sequence, aligned as a tensor of its own would be."""
-    part = tensor_1HTD[:, :, start:end]
+def _blocks(tensor_1HTD: torch.Tensor, run: Run) -> torch.Tensor:
+    """Return the sequences of a run [N, H, L, D] as a view."""
+    return tensor_1HTD[0, :, run.rows].unflatten(1, (run.count, run.size)).transpose(0, 1)
+
+
+def _slice(tensor_1HTD: torch.Tensor, run: Run, repeats: int = 1) -> torch.Tensor:
+    """Return the sequences of a run [N, H, L, D], aligned as tensors of their own would be."""
+    part_NHLD = _blocks(tensor_1HTD, run)
     if repeats > 1:
-        return part.repeat_interleave(repeats, dim=1)
-    if part.shape[3] * part.element_size() % ALIGNMENT_BYTES == 0:
-        return part
-    return part.clone(memory_format=torch.contiguous_format)
+        return part_NHLD.repeat_interleave(repeats, dim=1)
+    if part_NHLD.shape[3] * part_NHLD.element_size() % ALIGNMENT_BYTES == 0:
+        return part_NHLD
+    return part_NHLD.clone(memory_format=torch.contiguous_format)
+
+
+def _sum_shared(part_NHLD: torch.Tensor, num_heads: int) -> torch.Tensor:
+    """Add the gradients of query heads that share a key head, one after the other (a reduction's order may depend on N)."""
+    if part_NHLD.shape[1] == num_heads:
+        return part_NHLD
+    first, *others = part_NHLD.unflatten(1, (num_heads, -1)).unbind(2)
+    total = first.clone()
+    for other in others:
+        total += other
+    return total
 
 
 def _additive_mask(like: torch.Tensor, length: int, num_pads: int, window: int | None) -> torch.Tensor | None:
@@ -118,33 +148,3 @@ def _additive_mask(like: torch.Tensor, length: int, num_pads: int, window: int |
     if hidden_LL is None:
         return None
     return torch.zeros(length, length, dtype=like.dtype).masked_fill_(hidden_LL, float("-inf"))[None, None]
-
-
-def _store_prompts(batch: PackedBatch, layer: int, key: torch.Tensor, value: torch.Tensor) -> None:
-    start = 0
-    for group in batch.groups:
-        for row, length in enumerate(group.lengths):
-            if group.cache is not None:
-                group.cache.store_sequence(layer, row, key[0, :, start : start + length], value[0, :, start : start + length])
-            start += length
-
-
-def _decode(
-    batch: PackedBatch, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float, window: int | None
-) -> torch.Tensor:
-    """Attend from the newest token of each row to its cached sequence. Query heads that share a key head become query positions."""
-    out_1HTD = _new_like(query)
-    num_heads, num_kv_heads, head_size = query.shape[1], key.shape[1], query.shape[3]
-    start = 0
-    for group, size in zip(batch.groups, batch.sizes, strict=False):
-        cache: KeyValueCache | None = group.cache
-        assert cache is not None, "decoding needs a cache"
-        rows = slice(start, start + size)
-        keys, values = cache.append(layer, key[0, :, rows].transpose(0, 1), value[0, :, rows].transpose(0, 1))
-        q = query[0, :, rows].transpose(0, 1).reshape(size, num_kv_heads, num_heads // num_kv_heads, head_size)
-        mask = cache.mask(query, window)
-        out = torch.nn.functional.scaled_dot_product_attention(q, keys, values, attn_mask=mask, scale=scale)
-        out_1HTD[0, :, rows] = out.reshape(size, num_heads, head_size).transpose(0, 1)
-        start += size
-    out_1HTD[:, :, start:].zero_()
-    return out_1HTD.transpose(1, 2)

@@ -12,6 +12,7 @@ from typing import Literal
 
 import torch
 
+from seal_runtime.engines.attention_layout import AttentionLayout, block_layout, plain_layout
 from seal_runtime.engines.lora_group import Group, LoraFactors
 from seal_runtime.engines.stacked_factors import StackedFactors
 
@@ -20,13 +21,24 @@ __all__ = ["BatchContext", "Group", "LoraFactors", "PackedBatch"]
 ROW_MULTIPLE = 64
 """At least twice the widest vector of a CPU (64 bytes of bfloat16), so that any row width gives whole vectors."""
 
-Phase = Literal["sequences", "decode"]
+Phase = Literal["sequences", "prompts", "decode"]
+"""Training or plain reading; prompts that fill a cache; newest tokens that extend it."""
 
 
 class PackedBatch:
-    """The groups of one pass and their layout. `sizes` ends with the filling rows, which may be none."""
+    """The groups of one pass and their layout. `sizes` ends with the filling rows, which may be none.
 
-    def __init__(self, groups: Sequence[Group], phase: Phase, device: torch.device, stacked: StackedFactors | None = None) -> None:
+    `by_tiles`: products with the frozen weights go over all rows in tiles, and attention over runs of equal sequences.
+    """
+
+    def __init__(
+        self,
+        groups: Sequence[Group],
+        phase: Phase,
+        device: torch.device,
+        stacked: StackedFactors | None = None,
+        by_tiles: bool = False,
+    ) -> None:
         self.groups = groups
         self.phase = phase
         self.stacked = stacked
@@ -43,6 +55,16 @@ class PackedBatch:
             stacked.place(sizes, self.num_rows)
         self.lengths = [length for group in groups for length in group.lengths]
         self.num_pads = [pads for group in groups for pads in group.num_pads or [0] * len(group.lengths)]
+        self.by_tiles = by_tiles
+        self._attention: AttentionLayout | None = None
+
+    @property
+    def attention(self) -> AttentionLayout:
+        """Return how attention takes the sequences."""
+        if self._attention is None:
+            lay_out = block_layout if self.by_tiles else plain_layout
+            self._attention = lay_out(self.lengths, self.num_pads)
+        return self._attention
 
 
 class BatchContext:

@@ -20,9 +20,11 @@ from seal_runtime.engines.packed_attention import IMPLEMENTATION, register
 from seal_runtime.engines.packed_batch import BatchContext, PackedBatch, Phase
 from seal_runtime.engines.policy_folding import PolicyFolding
 from seal_runtime.engines.stacked_factors import StackedFactors
+from seal_runtime.engines.tiled_product import tiles_are_exact
 from seal_runtime.errors import AdaptError, ConfigError
 
-ProductMode = Literal["grouped", "packed"]
+ProductMode = Literal["grouped", "tiled", "packed"]
+"""How a pass multiplies with the frozen weights: group by group; in training by tiles of all rows (CPU, float32); all rows at once (GPU)."""
 
 _PROBE_LENGTH = 12
 _BATCH_DEPENDENT_ROPE = ("dynamic", "longrope")
@@ -47,6 +49,9 @@ class PackedModel:
             )
         ids, expected_LV = self._reference_logits()
         self.layers: list[GroupedLinear] = self._hook()
+        self._selected: dict[tuple[str, ...], list[GroupedLinear]] = {}
+        if self.mode == "tiled" and not self._can_tile():
+            self.mode = "grouped"
         self.folding = PolicyFolding(self.layers)
         self._check(ids, expected_LV)
 
@@ -55,7 +60,12 @@ class PackedModel:
 
         Raises AdaptError for a target that names no layer.
         """
-        patterns = self.resolve_targets(targets)
+        asked = tuple(targets)
+        if asked not in self._selected:
+            self._selected[asked] = self._find(self.resolve_targets(asked))
+        return self._selected[asked]
+
+    def _find(self, patterns: Sequence[str]) -> list[GroupedLinear]:
         for target in patterns:
             if not any(names_layer(target, layer.name) for layer in self.layers):
                 known = ", ".join(sorted({layer.name.rpartition(".")[2] for layer in self.layers}))
@@ -77,7 +87,7 @@ class PackedModel:
             stacked = StackedFactors(groups, self.dtype, self.device)
             if train:
                 stacked.require_gradients()
-        return PackedBatch(groups, phase, self.device, stacked)
+        return PackedBatch(groups, phase, self.device, stacked, by_tiles=train and self.mode == "tiled")
 
     def hidden_states(self, batch: PackedBatch) -> torch.Tensor:
         """Return the last hidden states [T, D] of the rows of `batch`. Gradients are recorded as torch's gradient mode says.
@@ -103,6 +113,14 @@ class PackedModel:
                 module.seal_context = self._context
         model.set_attn_implementation(IMPLEMENTATION)
         return layers
+
+    def _can_tile(self) -> bool:
+        """Say whether the machine's products of tiles are exact for every shape of this model, in forward and backward."""
+        if self.device.type != "cpu" or self.dtype != torch.float32:
+            return False
+        shapes = {(layer.in_features, layer.out_features, layer.is_transposed): layer for layer in self.layers}
+        weights = [weight for layer in shapes.values() for weight in (layer.weight_IO, layer.weight_OI)]
+        return all(tiles_are_exact(weight) for weight in [*weights, self.head_VD.t(), self.head_VD])
 
     def _reference_logits(self) -> tuple[torch.Tensor, torch.Tensor]:
         ids_L = torch.arange(_PROBE_LENGTH) * 7 % self.loaded.model.config.vocab_size

@@ -1,19 +1,20 @@
-"""Cross-entropy of the next token, with its gradient with respect to the hidden states, without keeping the logits.
+"""Cross-entropy of the next token, with its gradient with respect to the hidden states, a chunk of positions at a time.
 
     loss_k = sum_n w_n * nll_n / N_k        (N_k: loss tokens of group k in its optimizer step, w_n: weight of the sequence)
 
-Logits exist only for positions that carry loss, and only for a block of rows at a time.
+Logits exist only for positions that carry loss, for at most `chunk_tokens` at once, and are gone when their gradient is made: nothing of
+vocabulary size waits for the backward pass. Invariant on CPU: what a group computes does not depend on its neighbours, because chunks
+hold one group's positions, or because their products go by tiles (`tiled_product`).
 """
 
-# T rows of the pass, D width, V vocabulary, N loss tokens of a group
+# T rows of the pass, K groups, D width, V vocabulary, N loss tokens (of all groups), B positions of a chunk
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 
 from seal_runtime.engines.packed_batch import PackedBatch
-
-_MAX_LOGITS = 1 << 24
-"""Logits that exist at once, in numbers (64 MB in float32)."""
+from seal_runtime.engines.tiled_product import TILE_ROWS, tiled_product
 
 
 @dataclass(slots=True, kw_only=True)
@@ -26,52 +27,58 @@ class LossTargets:
 
 
 def token_loss(
-    hidden_TD: torch.Tensor, head_VD: torch.Tensor, batch: PackedBatch, targets: list[LossTargets]
+    hidden_TD: torch.Tensor, head_VD: torch.Tensor, batch: PackedBatch, targets: Sequence[LossTargets], chunk_tokens: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the loss of each group [K] and the gradient of their sum with respect to the hidden states [T, D].
 
     Runs without autograd: the caller continues with `hidden_TD.backward(gradient)`.
     """
-    with torch.no_grad():
-        gradient_TD = torch.zeros_like(hidden_TD)
-        hidden, losses, start = hidden_TD.detach(), [], 0
-        if batch.stacked is not None:
-            return _stacked_loss(hidden, gradient_TD, head_VD, batch, targets), gradient_TD
-        for size, target in zip(batch.sizes, targets, strict=False):
-            rows_N, targets_N, shares_N = (
-                tensor.to(hidden.device) for tensor in (target.rows_N + start, target.targets_N, target.shares_N)
-            )
-            nll_N, gradient_ND = _block_loss(hidden[rows_N], head_VD, targets_N, shares_N)
-            gradient_TD[rows_N] = gradient_ND
-            losses.append((nll_N * shares_N).sum())
-            start += size
-        return torch.stack(losses), gradient_TD
-
-
-def _stacked_loss(
-    hidden_TD: torch.Tensor, gradient_TD: torch.Tensor, head_VD: torch.Tensor, batch: PackedBatch, targets: list[LossTargets]
-) -> torch.Tensor:
-    """Compute the loss of all groups in common products."""
     device = hidden_TD.device
-    starts = [sum(batch.sizes[:position]) for position in range(len(targets))]
-    rows_N = torch.cat([target.rows_N + start for start, target in zip(starts, targets, strict=True)]).to(device)
-    shares_N = torch.cat([target.shares_N for target in targets]).to(device)
-    nll_N, gradient_ND = _block_loss(hidden_TD[rows_N], head_VD, torch.cat([target.targets_N for target in targets]).to(device), shares_N)
-    gradient_TD[rows_N] = gradient_ND
-    return torch.stack([part.sum() for part in (nll_N * shares_N).split([len(target.rows_N) for target in targets])])
+    counts = [len(target.rows_N) for target in targets]
+    starts_K = torch.tensor([0, *batch.sizes[: len(targets) - 1]]).cumsum(0)
+    rows_N = torch.cat([target.rows_N for target in targets]) + torch.repeat_interleave(starts_K, torch.tensor(counts))
+    rows_N, targets_N, shares_N = (
+        tensor.to(device)
+        for tensor in (rows_N, torch.cat([target.targets_N for target in targets]), torch.cat([target.shares_N for target in targets]))
+    )
+    with torch.no_grad():
+        hidden, gradient_TD, likelihoods = hidden_TD.detach(), torch.zeros_like(hidden_TD), []
+        for chunk in _chunks(counts, chunk_tokens, is_common=batch.by_tiles or batch.stacked is not None):
+            rows_B = rows_N[chunk]
+            nll_B, gradient_TD[rows_B] = _chunk_loss(hidden[rows_B], head_VD, targets_N[chunk], shares_N[chunk], batch.by_tiles)
+            likelihoods.append(nll_B)
+        return torch.stack([part.sum() for part in torch.cat(likelihoods).mul_(shares_N).split(counts)]), gradient_TD
 
 
-def _block_loss(
-    hidden_ND: torch.Tensor, head_VD: torch.Tensor, targets_N: torch.Tensor, shares_N: torch.Tensor
+def _chunks(counts: Sequence[int], chunk_tokens: int, is_common: bool) -> list[slice]:
+    """Cut the loss tokens into chunks: across groups, or each group's by itself."""
+    chunks, start = [], 0
+    for count in [sum(counts)] if is_common else counts:
+        chunks += [slice(first, min(first + chunk_tokens, start + count)) for first in range(start, start + count, chunk_tokens)]
+        start += count
+    return chunks
+
+
+def _chunk_loss(
+    hidden_BD: torch.Tensor, head_VD: torch.Tensor, targets_B: torch.Tensor, shares_B: torch.Tensor, by_tiles: bool
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the negative log-likelihoods and the gradient of sum(shares * nll), a block of rows at a time."""
-    rows = max(1, _MAX_LOGITS // head_VD.shape[0])
-    likelihoods, gradients = [], []
-    for hidden_BD, targets_B, shares_B in zip(hidden_ND.split(rows), targets_N.split(rows), shares_N.split(rows), strict=True):
-        logits_BV = torch.mm(hidden_BD, head_VD.t()).float()
-        logprobs_BV = torch.log_softmax(logits_BV, dim=-1)
-        likelihoods.append(-logprobs_BV.gather(1, targets_B[:, None])[:, 0])
-        residual_BV = logprobs_BV.exp_().mul_(shares_B[:, None])
-        residual_BV.scatter_add_(1, targets_B[:, None], -shares_B[:, None])
-        gradients.append(torch.mm(residual_BV.to(head_VD.dtype), head_VD))
-    return torch.cat(likelihoods), torch.cat(gradients)
+    """Return the negative log-likelihoods [B] and the gradient [B, D] of sum(shares * nll).
+
+    The probabilities come from a kernel that works row by row: the tail of an element-wise exponential depends on the number of rows.
+    """
+    size = len(hidden_BD)
+    product = torch.mm
+    if by_tiles:
+        product = tiled_product
+        hidden_BD, targets_B, shares_B = (_filled(tensor, -size % TILE_ROWS) for tensor in (hidden_BD, targets_B, shares_B))
+    logits_BV = product(hidden_BD, head_VD.t()).float()
+    nll_B = torch.log_softmax(logits_BV, dim=-1).gather(1, targets_B[:, None])[:, 0].neg_()
+    residual_BV = torch.softmax(logits_BV, dim=-1)
+    del logits_BV
+    residual_BV.mul_(shares_B[:, None])
+    residual_BV.scatter_add_(1, targets_B[:, None], -shares_B[:, None])
+    return nll_B[:size], product(residual_BV.to(head_VD.dtype), head_VD)[:size]
+
+
+def _filled(tensor: torch.Tensor, num_rows: int) -> torch.Tensor:
+    return torch.cat([tensor, tensor.new_zeros(num_rows, *tensor.shape[1:])])

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 
 from protocol.jobs import TrainingSequence
+from seal_runtime.engines.chat_prompts import chat_prompt_ids
 from seal_runtime.engines.model_loading import LoadedModel
 from seal_runtime.engines.pad_loss import parse_pad_loss
 
@@ -81,6 +82,11 @@ def encode_sequences(loaded: LoadedModel, sequences: Sequence[TrainingSequence],
 
 
 def encode_prompt(loaded: LoadedModel, text: str) -> list[int]:
+    """Return the tokens of a prompt, in the model's chat template where it speaks chat."""
+    return chat_prompt_ids(loaded, text) if loaded.speaks_chat else encode_text(loaded, text)
+
+
+def encode_text(loaded: LoadedModel, text: str) -> list[int]:
     """Return the tokens of a text that something shall follow: with the tokenizer's own start token, without its end token."""
     ids = list(loaded.tokenizer(text, verbose=False).input_ids)
     if text and len(ids) > 1 and ids[-1] == loaded.eos_token_id and _adds_end(loaded):
@@ -103,6 +109,6 @@ def _encode(loaded: LoadedModel, sequence: TrainingSequence, keeps_end: bool) ->
     """Return the tokens of the prompt (none without one) and those of the completion, with its end token if that is kept."""
     end = [loaded.eos_token_id] if keeps_end else []
     if not sequence.prompt:
-        return [], [*encode_prompt(loaded, sequence.completion), *end]
+        return [], [*encode_text(loaded, sequence.completion), *end]
     completion = loaded.tokenizer(sequence.completion, add_special_tokens=False, verbose=False).input_ids
     return encode_prompt(loaded, sequence.prompt), [*completion, *end]

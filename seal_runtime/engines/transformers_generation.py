@@ -1,10 +1,12 @@
 """Generation on transformers: many requests in one continuous batch, each with its own adapter, sampled or greedy.
 
-The rows of a request form one group, so that its output is bit-identical on CPU whatever else is in the batch. Rows that have ended leave
-their group at once. All active requests share one policy version; those of another wait until these are done, the oldest version first.
+The rows of a request form one group, so that its output is bit-identical on CPU whatever else is in the batch. What the prompts of a
+request begin with is read once. Rows that have ended leave their group at once. All active requests share one policy version; those of
+another wait until these are done, the oldest version first.
 """
 
 import time
+from collections import OrderedDict
 from collections.abc import Sequence
 
 import torch
@@ -12,24 +14,27 @@ import torch
 from protocol.errors import SealError
 from seal_runtime.engines.adapter_receipts import load_factors
 from seal_runtime.engines.base import AnswerOutput, AnswerRequest, RequestFailed, SampleOutput, SampleRequest
-from seal_runtime.engines.generation_job import GenerationJob, NewlineTokens, sequence_group
+from seal_runtime.engines.generation_job import GenerationJob, NewlineTokens, prompt_group
+from seal_runtime.engines.grouped_linear import split_rows
+from seal_runtime.engines.key_value_cache import KeyValueCache
 from seal_runtime.engines.lora_group import Group
 from seal_runtime.engines.model_loading import LoadedModel
-from seal_runtime.engines.packed_batch import PackedBatch
+from seal_runtime.engines.packed_batch import Phase
 from seal_runtime.engines.packed_model import PackedModel, ProductMode
+from seal_runtime.engines.prompt_layout import PromptLayout, PromptReader, Prompts
 from seal_runtime.engines.sampling import choose_tokens
 from seal_runtime.errors import GenerateError, ReceiptError, StoreError
 
 # T rows of a pass, N rows that choose a token, V vocabulary, D width
 _STEP_SECONDS = 0.25
-_MAX_CACHED_PROBES = 4096
+_MAX_CACHED_PROBE_BYTES = 1 << 28
 _SEED_LIMIT = 1 << 63
 
 
 class TransformersGenerationEngine:
     """Generates for as many requests at once as have together `max_batch_rows` rows; one larger request runs alone.
 
-    `max_prefill_tokens` bounds the prompt tokens of one pass, in the same way.
+    `max_prefill_tokens` bounds the prompt tokens that one pass computes, in the same way.
     """
 
     def __init__(
@@ -43,7 +48,8 @@ class TransformersGenerationEngine:
         self._waiting: list[SampleRequest | AnswerRequest] = []
         self._active: list[GenerationJob] = []
         self._finished: list[SampleOutput | AnswerOutput | RequestFailed] = []
-        self._base_probes: dict[tuple[int, ...], torch.Tensor] = {}
+        self._reader = PromptReader(loaded)
+        self._base_probes: OrderedDict[Prompts, torch.Tensor] = OrderedDict()
 
     @property
     def num_pending(self) -> int:
@@ -102,12 +108,13 @@ class TransformersGenerationEngine:
             if job is None:
                 continue
             self._active.append(job)
-            if admitted and num_tokens + sum(map(len, job.prompts)) > self._max_prefill_tokens:
+            new_tokens = job.layout.num_rows * (2 if job.adapter_sha256 and job.layout.prompts not in self._base_probes else 1)
+            if admitted and num_tokens + new_tokens > self._max_prefill_tokens:
                 self._prefill(admitted)
                 admitted, num_tokens = [], 0
             admitted.append(job)
             num_rows += rows
-            num_tokens += sum(map(len, job.prompts))
+            num_tokens += new_tokens
         if admitted:
             self._prefill(admitted)
 
@@ -129,52 +136,56 @@ class TransformersGenerationEngine:
         except (StoreError, ReceiptError) as error:
             self._fail(request, error)
             return None
-        return GenerationJob(request, self._loaded, factors, sha256)
+        return GenerationJob(request, self._loaded, self._reader, factors, sha256)
 
     def _prefill(self, jobs: list[GenerationJob]) -> None:
-        """Read all prompts in one pass, probe the adapters in the same pass, and choose the first tokens."""
-        adapted = [job for job in jobs if job.factors]
-        first = {tuple(job.prompts[0]): None for job in adapted if tuple(job.prompts[0]) not in self._base_probes}
-        groups = [job.prompt_group() for job in jobs]
-        groups += [sequence_group([job.prompts[0]], job.factors) for job in adapted]
-        groups += [sequence_group([ids], {}) for ids in first]
-        logits = self._next_logits(groups)
-        self._remember_probes(list(first), logits[len(jobs) + len(adapted) :])
-        for job, logits_1V in zip(adapted, logits[len(jobs) :], strict=False):
-            self._probe(job, logits_1V)
+        """Read all prompts in one pass, with it what the probes of the adapters are compared to, and choose the first tokens."""
+        unread = self._without_plain_probe(jobs)
+        groups = [*(job.prompt_group() for job in jobs), *(prompt_group(KeyValueCache(layout), {}) for layout in unread)]
+        logits = self._next_logits(groups, "prompts")
+        plain = [None if job.adapter_sha256 or isinstance(job.request, SampleRequest) else job.layout for job in jobs]
+        for layout, logits_NV in zip([*plain, *unread], logits, strict=True):
+            if layout is not None:
+                self._base_probes[layout.prompts] = torch.log_softmax(logits_NV[:1].float(), dim=-1)
         going = []
         for job, logits_NV in zip(jobs, logits, strict=False):
+            if job.adapter_sha256:
+                self._probe(job, logits_NV[:1])
             if job.adapter_sha256 and not job.probe_delta > 0:
                 self._active.remove(job)
                 self._fail(job.request, _no_effect(job))
             else:
                 going.append((job, job.expand(logits_NV)))
+        while len(self._base_probes) > max(1, _MAX_CACHED_PROBE_BYTES // (4 * len(self._packed.head_VD))):
+            self._base_probes.popitem(last=False)
         self._accept([job for job, _ in going], [logits_NV for _, logits_NV in going])
 
-    def _remember_probes(self, prompts: list[tuple[int, ...]], logits: list[torch.Tensor]) -> None:
-        if len(self._base_probes) + len(prompts) > _MAX_CACHED_PROBES:
-            self._base_probes.clear()
-        for ids, logits_1V in zip(prompts, logits, strict=True):
-            self._base_probes[ids] = torch.log_softmax(logits_1V.float(), dim=-1)
+    def _without_plain_probe(self, jobs: Sequence[GenerationJob]) -> list[PromptLayout]:
+        """Return the prompts of adapted jobs that have to be read without an adapter too."""
+        answered = {job.layout.prompts for job in jobs if not job.adapter_sha256 and isinstance(job.request, AnswerRequest)}
+        layouts = {job.layout.prompts: job.layout for job in jobs if job.adapter_sha256}
+        return [layout for prompts, layout in layouts.items() if prompts not in answered | self._base_probes.keys()]
 
     def _probe(self, job: GenerationJob, logits_1V: torch.Tensor) -> None:
         """Measure the adapter's effect. Both passes have one shape, so that an adapter without effect gives exactly 0."""
-        base_1V = self._base_probes.get(tuple(job.prompts[0]))
-        if base_1V is None:
-            base_1V = torch.log_softmax(self._next_logits([sequence_group([job.prompts[0]], {})])[0].float(), dim=-1)
+        self._base_probes.move_to_end(job.layout.prompts)
+        base_1V = self._base_probes[job.layout.prompts]
         job.probe_delta = float((torch.log_softmax(logits_1V.float(), dim=-1) - base_1V).abs().max())
 
     def _decode_step(self) -> None:
         """Generate one token for every running row."""
-        logits = self._next_logits([job.decode_group() for job in self._active], decode=True)
+        logits = self._next_logits([job.decode_group() for job in self._active], "decode")
         self._accept(self._active, logits)
 
-    def _next_logits(self, groups: Sequence[Group], decode: bool = False) -> list[torch.Tensor]:
-        """Return each group's logits [N, V] after its sequences, or after its rows when decoding."""
-        batch = self._packed.batch(groups, "decode" if decode else "sequences")
-        hidden_TD = self._packed.hidden_states(batch)
+    def _next_logits(self, groups: Sequence[Group], phase: Phase) -> list[torch.Tensor]:
+        """Return each group's logits [N, V] after its prompts, or after its rows when decoding."""
+        batch = self._packed.batch(groups, phase)
+        blocks = split_rows(self._packed.hidden_states(batch), batch.sizes)
+        if phase == "prompts":
+            last = [group.cache.layout.last_rows_N for group in groups if group.cache is not None]
+            blocks = [block_TD[rows_N] for rows_N, block_TD in zip(last, blocks, strict=False)]
         head_DV = self._packed.head_VD.t()
-        return [torch.mm(hidden_TD[rows_N], head_DV) for rows_N in _last_rows(batch, decode)]
+        return [torch.mm(hidden_ND, head_DV) for hidden_ND in blocks[: len(groups)]]
 
     def _accept(self, jobs: Sequence[GenerationJob], logits: Sequence[torch.Tensor]) -> None:
         """Choose a token for every running row of the jobs, and finish those without running rows."""
@@ -212,17 +223,6 @@ def _no_effect(job: GenerationJob) -> ReceiptError:
         f"adapter {job.adapter_sha256[:12]} changes the log-probabilities after the first prompt by {job.probe_delta}: "
         "expected more than 0, so its training did nothing or its tensors are not used"
     )
-
-
-def _last_rows(batch: PackedBatch, decode: bool) -> list[torch.Tensor]:
-    rows, start = [], 0
-    for group, size in zip(batch.groups, batch.sizes, strict=False):
-        if decode:
-            rows.append(torch.arange(start, start + size))
-        else:
-            rows.append(torch.tensor(group.lengths).cumsum(0) + (start - 1))
-        start += size
-    return [rows_N.to(batch.ids_1T.device) for rows_N in rows]
 
 
 def _check(request: SampleRequest | AnswerRequest) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from seal_runtime.config.checks import check_topology
+from seal_runtime.config.engine_sharing import engine_settings
 from seal_runtime.config.loading import load_topology
 from seal_runtime.config.topology import Topology
 from seal_runtime.errors import ConfigError
@@ -75,8 +76,8 @@ def test_the_quickstart_has_no_warning() -> None:
 @pytest.mark.parametrize(
     ("overrides", "expected"),
     [
-        (("trainer.count=2", "trainer.gpus=[0]"), "trainer.gpus: expected 2 device indices"),
-        (("trainer.count=2", "trainer.gpus=[0, 1]", "trainer.gpus_per_agent=2"), "expected 4 device indices"),
+        (("trainer.count=2", "trainer.gpus=[0]"), "trainer.gpus: expected 2 or more device indices"),
+        (("trainer.count=2", "trainer.gpus=[0, 1]", "trainer.gpus_per_agent=2"), "expected 4 or more device indices"),
         (("trainer.gpus=[-1]",), "trainer.gpus: expected device indices from 0, got [-1]"),
         (("trainer.count=2", "trainer.gpus=[1, 1]"), "got [1] more than once"),
         (("trainer.gpus=[3]",), "expected devices that exist, got [3]; this machine has 0, 1"),
@@ -90,6 +91,12 @@ def test_impossible_gpus_are_errors(topology: Make, tmp_path: Path, overrides: t
 def test_gpus_that_exist_are_accepted_and_may_be_shared_by_roles(topology: Make, tmp_path: Path) -> None:
     install_nvidia_smi(tmp_path, 2)
     check_topology(topology("trainer.count=2", "trainer.gpus=[0, 1]", "proposer.gpus=[0]"), require_gpus=True)
+
+
+def test_spare_gpus_are_kept_for_scaling(topology: Make, tmp_path: Path) -> None:
+    install_nvidia_smi(tmp_path, 2)
+    warnings = check_topology(topology("trainer.gpus=[0, 1]"), require_gpus=True)
+    assert any("nothing runs on [1] at the start; `seal-runtime scale trainer=N`" in warning for warning in warnings)
 
 
 def test_missing_gpus_are_warnings_for_another_machine(topology: Make) -> None:
@@ -110,6 +117,42 @@ def test_vllm_engines_that_do_not_fit_on_one_gpu_are_refused(topology: Make, mon
     assert "at most 1.0 of its memory together, got 1.80" in errors_of(topology(*both))
     shares = ("proposer.engine_args.gpu_memory_utilization=0.44", "evaluator.engine_args.gpu_memory_utilization=0.44")
     check_topology(topology(*both, *shares), require_gpus=True)
+
+
+SHARED = ("evaluator.share_engine=true", "proposer.engine=vllm", "evaluator.engine=vllm")
+
+
+def test_a_shared_engine_counts_once_and_takes_the_devices_of_the_proposer(
+    topology: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("seal_runtime.config.agent_checks.is_installed", lambda _: True)
+    install_nvidia_smi(tmp_path, 2)
+    assert check_topology(topology(*SHARED, "proposer.gpus=[0]"), require_gpus=True) == []
+    check_topology(topology(*SHARED, "proposer.gpus=[0]", "evaluator.gpus=[0]"), require_gpus=True)
+    merged = engine_settings(
+        topology(*SHARED, "proposer.engine_args={max_model_len: 8, seed: 1}", "evaluator.engine_args={max_loras: 4, seed: 1}"),
+        ("proposer", "evaluator"),
+    )
+    assert merged.args == {"max_model_len": 8, "seed": 1, "max_loras": 4}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        (("proposer.engine=transformers",), "evaluator.engine: expected transformers, as proposer.engine"),
+        (("proposer.count=2",), "evaluator.count: expected 2, as proposer.count"),
+        (("proposer.gpus=[0]", "evaluator.gpus=[1]"), "evaluator.gpus: expected none or [0]"),
+        (("proposer.engine_args={max_model_len: 8}", "evaluator.engine_args={max_model_len: 4}"), "max_model_len: expected 8"),
+        (("proposer.engine_args={enable_lora: false}",), "proposer.engine_args.enable_lora: expected true or nothing"),
+        (("proposer.engine_mode=async", "evaluator.engine_mode=in-process"), "evaluator.engine_mode: expected async"),
+    ],
+)
+def test_roles_that_cannot_share_an_engine_say_why(
+    topology: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, overrides: tuple[str, ...], expected: str
+) -> None:
+    monkeypatch.setattr("seal_runtime.config.agent_checks.is_installed", lambda _: True)
+    install_nvidia_smi(tmp_path, 2)
+    assert expected in errors_of(topology(*SHARED, *overrides))
 
 
 def test_role_without_agent_is_a_warning(topology: Make) -> None:

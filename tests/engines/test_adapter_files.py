@@ -11,7 +11,7 @@ from seal_runtime.engines.adapt import BatchedAdaptEngine
 from seal_runtime.engines.adapter_files import read_adapter, read_adapter_with_hash, write_adapter
 from seal_runtime.engines.adapter_merging import compose_adapters, merge_model
 from seal_runtime.engines.adapter_receipts import load_factors
-from seal_runtime.engines.generation_job import sequence_group
+from seal_runtime.engines.lora_group import Group
 from seal_runtime.engines.model_loading import load_model
 from seal_runtime.engines.packed_model import PackedModel
 from seal_runtime.errors import ReceiptError, StoreError
@@ -28,7 +28,8 @@ def _trained(family, adapt_request, drain, seeds=(1,), **changes):
 
 def _packed_logits(packed, factors):
     with torch.no_grad():
-        hidden = packed.hidden_states(packed.batch([sequence_group([IDS], factors)]))[: len(IDS)]
+        group = Group(ids_T=torch.tensor(IDS), positions_T=torch.arange(len(IDS)), lengths=[len(IDS)], factors=factors)
+        hidden = packed.hidden_states(packed.batch([group]))[: len(IDS)]
         return hidden @ packed.head_VD.t()
 
 
@@ -61,6 +62,8 @@ def test_folding_composing_and_merging_a_chain_agree(family, adapt_request, drai
     composed = _plain_logits(PeftModel.from_pretrained(load_model(f"random:{family}").model, tmp_path / "composed"))
     torch.testing.assert_close(composed, folded, atol=5e-5, rtol=1e-5)
     merge_model(f"random:{family}", chain, tmp_path / "merged")
+    (tmp_path / "any").touch()
+    assert {path.stat().st_mode for path in (tmp_path / "merged").iterdir()} == {(tmp_path / "any").stat().st_mode}
     torch.testing.assert_close(_plain_logits(load_model(str(tmp_path / "merged")).model), folded, atol=2e-5, rtol=1e-5)
 
 
