@@ -122,5 +122,7 @@ def _adapt_engine(topology: Topology, device: str) -> AdaptEngine:
         num_slots=trainer.max_concurrent_adapters,
         lora=trainer.lora.spec(),
         max_tokens_per_step=trainer.max_tokens_per_step,
+        loss_chunk_tokens=trainer.chunk_tokens,
+        activation_checkpointing=trainer.activation_checkpointing,
         threads=trainer.threads,
     )

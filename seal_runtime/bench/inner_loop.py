@@ -7,6 +7,7 @@ model is not counted; tokenising, making, training and writing each adapter is.
 import gc
 import importlib.metadata
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 
 import torch
 
@@ -21,6 +22,7 @@ from seal_runtime.bench.results import InnerLoopResult, Parity
 from seal_runtime.bench.serial_arms import SERIAL_ARMS, ArmRun, run_serial
 from seal_runtime.bench.work import size_of
 from seal_runtime.engines.adapt import BatchedAdaptEngine
+from seal_runtime.engines.device_capacity import capacity_on_device
 from seal_runtime.engines.model_loading import load_model
 
 _EDITS_A_SLOT = 8
@@ -85,7 +87,15 @@ def _serial(plan: InnerLoopPlan, prepared: Prepared, notify: Notify) -> dict[str
 
 def _batched(plan: InnerLoopPlan, prepared: Prepared, notify: Notify) -> tuple[dict[int, ArmRun], int]:
     """Run our arms; return them and the weights of one adapter. A K above the number of edits would stand idle and is left out."""
-    trainer = BatchedAdaptEngine(prepared.loaded, num_slots=max(plan.slots), max_tokens_per_step=plan.max_tokens_per_step)
+    capacity = capacity_on_device(
+        prepared.loaded,
+        plan.lora,
+        num_slots=min(max(plan.slots), len(prepared.jobs)),
+        max_tokens_per_step=plan.max_tokens_per_step,
+        loss_chunk_tokens=plan.loss_chunk_tokens,
+        activation_checkpointing=plan.activation_checkpointing,
+    )
+    trainer = BatchedAdaptEngine(prepared.loaded, **asdict(capacity), activation_checkpointing=plan.activation_checkpointing)
     runs: dict[int, ArmRun] = {}
     num_weights = 0
     for slots in sorted(set(plan.slots)):

@@ -21,7 +21,8 @@ class InnerLoopPlan:
     """What to measure.
 
     `max_new_tokens` 0 leaves answering out; `edits_file` None takes edits about the built-in world, written by the model itself when
-    it is a built-in one (`sampling`). The reference pads to `optim.max_length`, cut to the model's context.
+    it is a built-in one (`sampling`). The reference pads to `optim.max_length`, cut to the model's context. `loss_chunk_tokens` 0: the
+    engine chooses.
     """
 
     model: str
@@ -38,6 +39,8 @@ class InnerLoopPlan:
     sampling: SamplingSpec
     max_new_tokens: int
     max_tokens_per_step: int
+    loss_chunk_tokens: int
+    activation_checkpointing: bool
     with_reference: bool
     with_parity: bool
 

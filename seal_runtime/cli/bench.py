@@ -44,6 +44,10 @@ def inner_loop(
     max_length: Annotated[int, typer.Option(help="What the reference pads to, cut to the model's context.", min=8)] = 2048,
     pad_loss: Annotated[str | None, typer.Option(help="The batched arms' padding in the loss: none, eos, full or sampled:M.")] = None,
     max_tokens_per_step: Annotated[int | None, typer.Option(help="Bound on the tokens of one packed step.", min=64)] = None,
+    loss_chunk_tokens: Annotated[int | None, typer.Option(help="Positions whose logits exist at once.", min=32)] = None,
+    activation_checkpointing: Annotated[
+        bool | None, typer.Option("--activation-checkpointing/--no-activation-checkpointing", help="Recompute blocks in the backward pass.")
+    ] = None,
     answers: Annotated[bool, typer.Option("--answers/--no-answers", help="Also answer each edit's questions.")] = False,
     max_new_tokens: Annotated[int | None, typer.Option(help="Longest answer in tokens.", min=1)] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N; auto takes a GPU where there is one.")] = "auto",
@@ -60,7 +64,8 @@ def inner_loop(
     from seal_runtime.bench.table import format_inner_loop
 
     chosen = chosen_topology(topology, model)
-    lora, optim = chosen.trainer.lora, chosen.trainer.optim
+    trainer = chosen.trainer
+    lora, optim = trainer.lora, trainer.optim
     if lora_rank is not None:
         lora = lora.model_copy(update={"rank": lora_rank, "alpha": lora.alpha * lora_rank / lora.rank})
     if targets is not None:
@@ -86,6 +91,8 @@ def inner_loop(
         sampling=chosen.proposer.sampling.spec(),
         max_new_tokens=(max_new_tokens or chosen.evaluator.max_new_tokens) if answers else 0,
         max_tokens_per_step=max_tokens_per_step or chosen.trainer.max_tokens_per_step,
+        loss_chunk_tokens=loss_chunk_tokens or trainer.chunk_tokens,
+        activation_checkpointing=trainer.activation_checkpointing if activation_checkpointing is None else activation_checkpointing,
         with_reference=not skip_reference,
         with_parity=parity,
     )

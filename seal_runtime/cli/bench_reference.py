@@ -57,6 +57,8 @@ def reference(
         sampling=chosen.proposer.sampling.spec(),
         max_new_tokens=max_new_tokens or chosen.evaluator.max_new_tokens,
         max_tokens_per_step=chosen.trainer.max_tokens_per_step,
+        loss_chunk_tokens=chosen.trainer.chunk_tokens,
+        activation_checkpointing=chosen.trainer.activation_checkpointing,
         with_reference=True,
         with_parity=False,
     )

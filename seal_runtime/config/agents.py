@@ -53,7 +53,13 @@ class TrainerConfig(AgentConfig):
     """How much of the padding up to optim.max_length counts in the loss of the inner loop. `none`: the text alone; `eos`: one end token
     after it; `full`: all of it, as in the published code; `sampled:M`: M positions a text and step, equal to `full` in expectation."""
     max_tokens_per_step: int = Field(default=16_384, ge=64)
-    """Bound on the tokens of one packed step, and so on memory."""
+    """Bound on the tokens of one packed step, and so on memory. Longer steps are split; on a GPU it is lowered to what fits."""
+    activation_checkpointing: bool = False
+    """Keep only the input of each transformer block for the backward pass and compute the rest again there: a third more arithmetic, a
+    fraction of the memory for activations, the same result. For large models on small GPUs."""
+    loss_chunk_tokens: int | Literal["auto"] = "auto"
+    """Positions whose logits over the whole vocabulary exist at once, 32 to 1048576; `auto`: what 16 million logits hold on CPU (all of
+    them with a small vocabulary) and 128 million on a GPU, there at most a tenth of its free memory."""
 
     @field_validator("max_concurrent_adapters", mode="before")
     @classmethod
@@ -61,6 +67,18 @@ class TrainerConfig(AgentConfig):
         if value == "auto" or (type(value) is int and 1 <= value <= 4096):
             return value
         raise PydanticCustomError("auto_or_number", "auto or an integer from 1 to 4096")
+
+    @property
+    def chunk_tokens(self) -> int:
+        """Return `loss_chunk_tokens` as engines take it: 0 for auto."""
+        return 0 if self.loss_chunk_tokens == "auto" else self.loss_chunk_tokens
+
+    @field_validator("loss_chunk_tokens", mode="before")
+    @classmethod
+    def _check_chunk(cls, value: object) -> object:
+        if value == "auto" or (type(value) is int and 32 <= value <= 1_048_576):
+            return value
+        raise PydanticCustomError("auto_or_number", "auto or an integer from 32 to 1048576")
 
 
 class EvaluatorConfig(AgentConfig):

@@ -7,6 +7,7 @@ on the same directory resumes.
 import argparse
 import contextlib
 import os
+import resource
 import secrets
 import signal
 import sys
@@ -48,6 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--run-dir", type=Path, required=True, help="run directory that holds topology.resolved.yaml")
     parser.add_argument("--console", action="store_true", help="also print readable log lines on stderr")
     options = parser.parse_args(arguments)
+    _allow_open_files()
     stop = _StopSignals()
     try:
         finish = run_controller(options.run_dir, stop.reason, console=options.console)
@@ -57,6 +59,15 @@ def main(arguments: list[str] | None = None) -> int:
     if finish.phase == "failed":
         _complain(finish.reason)
     return EXIT_CODES[finish.phase]
+
+
+def _allow_open_files() -> None:
+    """Take what the hard limit allows: every agent is a connection, and the usual soft limit of 1,024 would refuse the thousandth."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        # macOS names no hard limit and refuses to take it as a soft one.
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _complain(text: str) -> None:

@@ -23,7 +23,8 @@ def checkpoint_blocks(model: Any, anchor: torch.Tensor) -> int:
     blocks = [module for module in model.modules() if isinstance(module, GradientCheckpointingLayer)]
     if not blocks:
         raise ConfigError(
-            f"model type {model.config.model_type} has no transformer blocks that can be recomputed: set trainer.activation_checkpointing to false"
+            f"model type {model.config.model_type} has no transformer blocks that can be recomputed: "
+            "set trainer.activation_checkpointing to false"
         )
     for block in blocks:
         block.forward = partial(_forward, block.forward, anchor)

@@ -15,6 +15,7 @@ import torch
 from protocol.errors import SealError
 from seal_runtime.engines.adapter_files import write_adapter
 from seal_runtime.engines.base import AdaptOutput, AdaptRequest, RequestFailed
+from seal_runtime.engines.capacity import adapter_bytes, loss_chunk
 from seal_runtime.engines.lora_group import Group
 from seal_runtime.engines.model_loading import LoadedModel
 from seal_runtime.engines.packed_model import PackedModel, ProductMode
@@ -28,12 +29,30 @@ _STEP_SECONDS = 0.25
 
 
 class BatchedAdaptEngine:
-    """Trains up to `num_slots` adapters at once. `max_tokens_per_step` bounds the tokens (and so the memory) of one packed pass."""
+    """Trains up to `num_slots` adapters at once.
 
-    def __init__(self, loaded: LoadedModel, *, num_slots: int, max_tokens_per_step: int = 8192, mode: ProductMode | None = None) -> None:
-        self._packed = PackedModel(loaded, mode or ("packed" if loaded.device.type == "cuda" else "tiled"))
+    `max_tokens_per_step` bounds the tokens (and so the memory) of one packed pass, `loss_chunk_tokens` the positions whose logits exist at
+    once (0: see `capacity`), `max_adapter_bytes` what all adapters at work take (None: anything). `activation_checkpointing` recomputes
+    each transformer block in the backward pass.
+    """
+
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        *,
+        num_slots: int,
+        max_tokens_per_step: int = 8192,
+        loss_chunk_tokens: int = 0,
+        activation_checkpointing: bool = False,
+        max_adapter_bytes: int | None = None,
+        mode: ProductMode | None = None,
+    ) -> None:
+        mode = mode or ("packed" if loaded.device.type == "cuda" else "tiled")
+        self._packed = PackedModel(loaded, mode, activation_checkpointing)
         self._num_slots = num_slots
         self._max_tokens = max_tokens_per_step
+        self._loss_chunk = loss_chunk(loss_chunk_tokens, len(self._packed.head_VD))
+        self._max_adapter_bytes = max_adapter_bytes
         self._waiting: list[tuple[AdaptRequest, EncodedSequences]] = []
         self._active: list[TrainingSlot] = []
         self._finished: list[AdaptOutput | RequestFailed] = []
@@ -87,13 +106,29 @@ class BatchedAdaptEngine:
                 f"{len(request.sequences)} sequences without: is the edit empty, or the prompt longer than trainer.optim.max_length?"
             )
         self._check_window(request, encoded)
+        self._check_memory(request, encoded)
+        return encoded
+
+    def _check_memory(self, request: AdaptRequest, encoded: EncodedSequences) -> None:
+        """Refuse what no split makes fit: one sequence above the cap, or an adapter above the memory for adapters. Raises AdaptError."""
         longest = max(sequence.num_rows for sequence in encoded.sequences)
         if longest > self._max_tokens:
             raise AdaptError(
-                f"a sequence of {longest} tokens does not fit the {self._max_tokens} tokens of one step: "
-                "raise max_tokens_per_step or lower trainer.optim.max_length"
+                f"a sequence of {longest} tokens does not fit the {self._max_tokens} tokens of one step: raise trainer.max_tokens_per_step "
+                "or lower trainer.optim.max_length; where a GPU's memory set the limit, trainer.activation_checkpointing raises it"
             )
-        return encoded
+        size = self._bytes_of(request)
+        if self._max_adapter_bytes is not None and size > self._max_adapter_bytes:
+            raise AdaptError(
+                f"an adapter of rank {request.lora.rank} on {', '.join(self._packed.resolve_targets(request.lora.targets))} takes {size:,} "
+                f"bytes in training, and {self._max_adapter_bytes:,} are left beside the model and a step of {self._max_tokens} tokens: "
+                "lower its rank, its targets or trainer.max_tokens_per_step, or set trainer.activation_checkpointing to true"
+            )
+
+    def _bytes_of(self, request: AdaptRequest) -> int:
+        layers = self._packed.select(request.lora.targets)
+        num_weights = request.lora.rank * sum(layer.in_features + layer.out_features for layer in layers)
+        return adapter_bytes(num_weights, self._packed.dtype.itemsize if self._packed.mode == "packed" else 0)
 
     def _check_window(self, request: AdaptRequest, encoded: EncodedSequences) -> None:
         """Refuse padding that a sliding window would cut off from its text. Raises AdaptError."""
@@ -116,7 +151,12 @@ class BatchedAdaptEngine:
         if not any(request.policy.version == oldest for request, _ in ready):
             return
         ready.sort(key=lambda entry: -_work(*entry))
+        room = math.inf if self._max_adapter_bytes is None else self._max_adapter_bytes
+        room -= sum(self._bytes_of(slot.request) for slot in self._active)
         for request, encoded in ready[: self._num_slots - len(self._active)]:
+            room -= self._bytes_of(request)
+            if room < 0:
+                return  # it waits for adapters at work to end; alone it fits
             self._waiting = [entry for entry in self._waiting if entry[0] is not request]
             layers = self._packed.select(request.lora.targets)
             targets = self._packed.resolve_targets(request.lora.targets)
@@ -149,7 +189,7 @@ class BatchedAdaptEngine:
         batch = self._packed.batch([group for group, _ in parts], train=True)
         with torch.enable_grad():
             hidden_TD = self._packed.hidden_states(batch)
-        losses_K, gradient_TD = token_loss(hidden_TD, self._packed.head_VD, batch, [targets for _, targets in parts], 8192)
+        losses_K, gradient_TD = token_loss(hidden_TD, self._packed.head_VD, batch, [targets for _, targets in parts], self._loss_chunk)
         hidden_TD.backward(gradient_TD)
         if batch.stacked is not None:
             batch.stacked.collect_gradients()

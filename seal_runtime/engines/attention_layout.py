@@ -10,7 +10,7 @@ from itertools import groupby
 
 import torch
 
-_BLOCK_ROWS = 8
+_BLOCK_ROWS = 1
 """Few enough that little is filled in, and enough that each sequence begins aligned."""
 
 

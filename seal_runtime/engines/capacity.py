@@ -2,9 +2,11 @@
 
     an adapter   16 bytes a weight (float32 weight, gradient, two moments) and, where the base multiplies all rows at once (CUDA), a copy
                  in the precision of the base with its gradient: 20 bytes with bfloat16
-    a token      what the backward pass keeps: 10 H + 4 I numbers a block and 4 H for the ends of the model; with activation checkpointing
-                 H a block, and the numbers of one block, which exist while it is recomputed (H hidden, I intermediate width)
-    the loss     8 bytes (float32 logits and their gradient) for each of the V tokens of the vocabulary, for the positions of one chunk
+    a token      what the backward pass keeps: at most 14 H + 4 I numbers a block, and 4 H + 4 I for the ends of the model and the block at
+                 work; with activation checkpointing H a block and those of one block, which exist while it is recomputed (H hidden, I
+                 intermediate width; Llama has 10 H in float32, the float32 norms of bfloat16 and GPT-2's activation take more)
+    the loss     12 bytes (float32 log-probabilities, and two gradients) for each of the V tokens of the vocabulary, for the positions of
+                 one chunk
 
 The cap on the tokens of a pass and the chunk are fixed once, so that how a step is split never depends on what else is being trained; the
 rest of the memory is for adapters.
@@ -21,7 +23,7 @@ MAX_SLOTS = 64
 """Beyond it neither a 1B nor a 7B model gets faster (docs/performance.md)."""
 MIN_LOSS_CHUNK = 32
 _STATE_BYTES = 16
-_LOGIT_BYTES = 8
+_LOGIT_BYTES = 12
 _LOGITS_ON_CPU, _LOGITS_ON_GPU = 1 << 24, 1 << 27
 _USABLE, _LOSS_SHARE = 0.9, 0.1
 _GIB = 1 << 30
@@ -39,9 +41,9 @@ class ModelShape:
 
     def token_bytes(self, activation_checkpointing: bool) -> int:
         """Return what a training pass keeps for a token."""
-        block = 10 * self.hidden_size + 4 * self.intermediate_size
+        block, ends = (count * self.hidden_size + 4 * self.intermediate_size for count in (14, 4))
         blocks = self.num_layers * self.hidden_size + block if activation_checkpointing else self.num_layers * block
-        return (blocks + 4 * self.hidden_size) * self.bytes_a_number
+        return (blocks + ends) * self.bytes_a_number
 
     def loss_bytes(self, chunk_tokens: int) -> int:
         """Return what the logits of a chunk take."""
@@ -108,9 +110,9 @@ def capacity_of(
     if tokens < min(TOKENS_A_STEP, max_tokens_per_step):
         advice = "" if activation_checkpointing else "set trainer.activation_checkpointing to true, "
         raise ConfigError(
-            f"{usable / _GIB:.2f} GiB of the device can be used beside the model, but {slots} adapter(s) of {num_adapter_weights:,} weights "
-            f"take {slots * one / _GIB:.2f} GiB, the logits of {chunk} positions {shape.loss_bytes(chunk) / _GIB:.2f} GiB and a step of "
-            f"{TOKENS_A_STEP} tokens {TOKENS_A_STEP * token / _GIB:.2f} GiB: {advice}lower trainer.max_concurrent_adapters, "
+            f"{usable / _GIB:.2f} GiB of the device can be used beside the model, but {slots} adapter(s) of {num_adapter_weights:,} "
+            f"weights take {slots * one / _GIB:.2f} GiB, the logits of {chunk} positions {shape.loss_bytes(chunk) / _GIB:.2f} GiB and a "
+            f"step of {TOKENS_A_STEP} tokens {TOKENS_A_STEP * token / _GIB:.2f} GiB: {advice}lower trainer.max_concurrent_adapters, "
             "trainer.lora.rank or trainer.loss_chunk_tokens, or take a smaller model"
         )
     return Capacity(num_slots=slots, max_tokens_per_step=tokens, loss_chunk_tokens=chunk, max_adapter_bytes=room - tokens * token)

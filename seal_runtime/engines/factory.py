@@ -1,6 +1,7 @@
 """Make engines from plain arguments, as a topology names them. Torch is imported only when a real engine is made."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from typing import Literal, TypeVar
 
 from protocol.jobs import LoraSpec
@@ -27,6 +28,8 @@ def make_adapt_engine(
     num_slots: int | Literal["auto"] = 16,
     lora: LoraSpec | None = None,
     max_tokens_per_step: int = 16_384,
+    loss_chunk_tokens: int = 0,
+    activation_checkpointing: bool = False,
     threads: int = 1,
     engine_args: EngineArgs | None = None,
 ) -> AdaptEngine:
@@ -35,27 +38,35 @@ def make_adapt_engine(
     `chat` puts prompts into the model's chat template.
     `num_slots` auto takes as many adapters of shape `lora` as fit into the GPU's free memory, and on CPU a fixed number.
     `threads` are torch's, for the whole process; with more than one, results on CPU are equal to rounding only (docs of PackedModel).
-    `max_tokens_per_step` bounds the tokens, and so the memory, of one packed pass.
+    `max_tokens_per_step` bounds the tokens, and so the memory, of one packed pass; on a GPU it is lowered to what fits. For
+    `loss_chunk_tokens` (0: chosen) and `activation_checkpointing` see TrainerConfig.
     """
     args = dict(engine_args or {})
-    slots = SLOTS_ON_CPU if num_slots == "auto" else num_slots
+    slots = 0 if num_slots == "auto" else num_slots
     if engine == "fake":
-        return _call(FakeAdaptEngine, engine, num_slots=slots, **args)
+        return _call(FakeAdaptEngine, engine, num_slots=slots or SLOTS_ON_CPU, **args)
     if engine != "batched":
         raise ConfigError(f"expected a trainer's engine to be one of {', '.join(ADAPT_ENGINES)}, got {engine!r}")
     from seal_runtime.engines.adapt import BatchedAdaptEngine
     from seal_runtime.engines.chat_prompts import speaking_chat
+    from seal_runtime.engines.device_capacity import capacity_on_device
     from seal_runtime.engines.model_loading import load_model
 
     _use_threads(threads)
     loaded = speaking_chat(load_model(model, dtype, device, revision), chat)
-    if num_slots == "auto" and loaded.device.type == "cuda":
-        from seal_runtime.engines.device_capacity import capacity_on_device
-
-        capacity = capacity_on_device(loaded, lora, max_tokens_per_step)
-        slots, max_tokens_per_step = capacity.num_slots, capacity.max_tokens_per_step
+    capacity = capacity_on_device(
+        loaded,
+        lora,
+        num_slots=slots,
+        max_tokens_per_step=max_tokens_per_step,
+        loss_chunk_tokens=loss_chunk_tokens,
+        activation_checkpointing=activation_checkpointing,
+    )
     return _call(
-        lambda **kwargs: BatchedAdaptEngine(loaded, **kwargs), engine, num_slots=slots, max_tokens_per_step=max_tokens_per_step, **args
+        lambda **kwargs: BatchedAdaptEngine(loaded, **asdict(capacity), **kwargs),
+        engine,
+        activation_checkpointing=activation_checkpointing,
+        **args,
     )
 
 

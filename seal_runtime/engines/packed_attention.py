@@ -1,7 +1,8 @@
 """Causal attention over packed rows, sequence by sequence: each sequence sees itself alone, in products of its own shape.
 
 Registered as an attention implementation of transformers, so that any model that goes through its attention interface works. CPU runs
-PyTorch's flash kernel over each run of sequences of one length; CUDA runs one variable-length kernel over all of them where the dtype allows.
+PyTorch's flash kernel over each run of sequences of one length; CUDA runs one variable-length kernel over all of them where the dtype
+allows.
 """
 
 # T rows of the pass, N sequences of a run, H query heads, J key-value heads, L rows of one sequence, D head size
@@ -82,9 +83,7 @@ class _SequenceAttention(torch.autograd.Function):  # type: ignore[misc]
         grads = (_new_like(grad_1HTD), _new_like(grad_1HTD, ctx.num_kv_heads), _new_like(grad_1HTD, ctx.num_kv_heads))
         for position, run in enumerate(layout.runs):
             q, k, v, out, logsumexp, mask = saved[6 * position : 6 * position + 6]
-            parts = _flash_backward(
-                _slice(grad_1HTD, run), q, k, v, out, logsumexp, 0.0, mask is None, attn_mask=mask, scale=ctx.scale
-            )
+            parts = _flash_backward(_slice(grad_1HTD, run), q, k, v, out, logsumexp, 0.0, mask is None, attn_mask=mask, scale=ctx.scale)
             for grad, part_NHLD in zip(grads, parts, strict=True):
                 _blocks(grad, run).copy_(_sum_shared(part_NHLD, grad.shape[1]))
         return *(_taken(grad, layout, num_rows) for grad in grads), None, None, None

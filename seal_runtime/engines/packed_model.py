@@ -12,6 +12,7 @@ from typing import Literal
 import torch
 from transformers.pytorch_utils import Conv1D
 
+from seal_runtime.engines.activation_checkpointing import checkpoint_blocks
 from seal_runtime.engines.grouped_linear import GroupedLinear
 from seal_runtime.engines.lora_group import Group
 from seal_runtime.engines.lora_targets import names_layer, resolve_targets
@@ -24,7 +25,7 @@ from seal_runtime.engines.tiled_product import tiles_are_exact
 from seal_runtime.errors import AdaptError, ConfigError
 
 ProductMode = Literal["grouped", "tiled", "packed"]
-"""How a pass multiplies with the frozen weights: group by group; in training by tiles of all rows (CPU, float32); all rows at once (GPU)."""
+"""How a pass multiplies with frozen weights: group by group; in training by tiles of all rows (CPU, float32); all rows at once (GPU)."""
 
 _PROBE_LENGTH = 12
 _BATCH_DEPENDENT_ROPE = ("dynamic", "longrope")
@@ -33,7 +34,7 @@ _BATCH_DEPENDENT_ROPE = ("dynamic", "longrope")
 class PackedModel:
     """Runs groups through one frozen model; owns the folding of policies into its weights."""
 
-    def __init__(self, loaded: LoadedModel, mode: ProductMode | None = None) -> None:
+    def __init__(self, loaded: LoadedModel, mode: ProductMode | None = None, activation_checkpointing: bool = False) -> None:
         self.loaded = loaded
         self.device = loaded.device
         self.mode: ProductMode = mode or ("packed" if loaded.device.type == "cuda" else "grouped")
@@ -52,6 +53,8 @@ class PackedModel:
         self._selected: dict[tuple[str, ...], list[GroupedLinear]] = {}
         if self.mode == "tiled" and not self._can_tile():
             self.mode = "grouped"
+        if activation_checkpointing:
+            checkpoint_blocks(loaded.model, self._context.anchor)
         self.folding = PolicyFolding(self.layers)
         self._check(ids, expected_LV)
 

@@ -43,16 +43,18 @@ def token_loss(
     )
     with torch.no_grad():
         hidden, gradient_TD, likelihoods = hidden_TD.detach(), torch.zeros_like(hidden_TD), []
-        for chunk in _chunks(counts, chunk_tokens, is_common=batch.by_tiles or batch.stacked is not None):
+        for chunk in _chunks(counts, chunk_tokens, batch.by_tiles or batch.stacked is not None, batch.by_tiles):
             rows_B = rows_N[chunk]
             nll_B, gradient_TD[rows_B] = _chunk_loss(hidden[rows_B], head_VD, targets_N[chunk], shares_N[chunk], batch.by_tiles)
             likelihoods.append(nll_B)
         return torch.stack([part.sum() for part in torch.cat(likelihoods).mul_(shares_N).split(counts)]), gradient_TD
 
 
-def _chunks(counts: Sequence[int], chunk_tokens: int, is_common: bool) -> list[slice]:
-    """Cut the loss tokens into chunks: across groups, or each group's by itself."""
+def _chunks(counts: Sequence[int], chunk_tokens: int, is_common: bool, by_tiles: bool) -> list[slice]:
+    """Cut the loss tokens into chunks: across groups, or each group's by itself. By tiles, chunks are whole ones."""
     chunks, start = [], 0
+    if by_tiles:
+        chunk_tokens = max(TILE_ROWS, chunk_tokens // TILE_ROWS * TILE_ROWS)
     for count in [sum(counts)] if is_common else counts:
         chunks += [slice(first, min(first + chunk_tokens, start + count)) for first in range(start, start + count, chunk_tokens)]
         start += count
@@ -64,7 +66,8 @@ def _chunk_loss(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the negative log-likelihoods [B] and the gradient [B, D] of sum(shares * nll).
 
-    The probabilities come from a kernel that works row by row: the tail of an element-wise exponential depends on the number of rows.
+    The kernels are those of cross_entropy and its backward pass: another rounding would show in the weights whose gradient nearly vanishes,
+    since AdamW makes their step as large as any other. They work row by row, so a row's bits do not depend on how many there are.
     """
     size = len(hidden_BD)
     product = torch.mm
@@ -72,12 +75,12 @@ def _chunk_loss(
         product = tiled_product
         hidden_BD, targets_B, shares_B = (_filled(tensor, -size % TILE_ROWS) for tensor in (hidden_BD, targets_B, shares_B))
     logits_BV = product(hidden_BD, head_VD.t()).float()
-    nll_B = torch.log_softmax(logits_BV, dim=-1).gather(1, targets_B[:, None])[:, 0].neg_()
-    residual_BV = torch.softmax(logits_BV, dim=-1)
+    logprobs_BV = torch.log_softmax(logits_BV, dim=-1)
     del logits_BV
-    residual_BV.mul_(shares_B[:, None])
-    residual_BV.scatter_add_(1, targets_B[:, None], -shares_B[:, None])
-    return nll_B[:size], product(residual_BV.to(head_VD.dtype), head_VD)[:size]
+    gradient_BV = torch.zeros_like(logprobs_BV).scatter_(1, targets_B[:, None], -shares_B[:, None])
+    gradient_BV = torch.ops.aten._log_softmax_backward_data(gradient_BV, logprobs_BV, 1, torch.float32)
+    nll_B = -logprobs_BV.gather(1, targets_B[:, None])[:, 0]
+    return nll_B[:size], product(gradient_BV.to(head_VD.dtype), head_VD)[:size]
 
 
 def _filled(tensor: torch.Tensor, num_rows: int) -> torch.Tensor:

@@ -60,7 +60,25 @@ def test_a_sequence_beyond_the_token_cap_is_refused(adapt_request, drain):
     engine = BatchedAdaptEngine(load_model("random:tiny-llama"), num_slots=2, max_tokens_per_step=64)
     long = TrainingSequence(prompt="", completion="x" * 100, weight=1.0)
     result = drain(engine, [adapt_request(1, sequences=(long,))])["job-1"]
-    assert "raise max_tokens_per_step" in str(result.error)
+    assert "raise trainer.max_tokens_per_step" in str(result.error)
+    assert "trainer.activation_checkpointing" in str(result.error)
+    assert not result.retryable
+
+
+def test_an_adapter_beyond_the_memory_for_adapters_is_refused_and_others_wait_for_room(adapt_request, drain):
+    # rank 4 on q_proj and v_proj of two layers of width 64: 4 * 4 * 128 = 2,048 weights of 16 bytes, 32,768 bytes an adapter
+    engine = BatchedAdaptEngine(load_model("random:tiny-llama"), num_slots=4, max_adapter_bytes=70_000)
+    large = adapt_request(1, lora={"rank": 9})
+    results = drain(engine, [large, *(adapt_request(seed) for seed in (2, 3, 4))])
+    assert all(isinstance(results[f"job-{seed}"], AdaptOutput) for seed in (2, 3, 4))
+    assert "takes 73,728 bytes" in str(results["job-1"].error)
+    assert "lower its rank" in str(results["job-1"].error)
+    assert not results["job-1"].retryable
+    for seed in (5, 6, 7):
+        engine.submit(adapt_request(seed, optim={"epochs": 500}))
+    engine.step()
+    assert len(engine._active) == 2
+    engine.close()
 
 
 def test_long_sequences_are_cut_at_the_right_and_counted(engine, adapt_request, drain):
@@ -128,3 +146,20 @@ def test_a_broken_kernel_fails_what_was_at_work_and_not_the_engine(engine, adapt
     assert all(result.retryable and "lower trainer.max_tokens_per_step" in str(result.error) for result in results.values())
     monkeypatch.setattr(engine._packed, "hidden_states", good)
     assert isinstance(drain(engine, [adapt_request(1)])["job-1"], AdaptOutput)
+
+
+def test_numbers_that_are_not_finite_stay_in_the_rows_of_their_job(engine, adapt_request, drain, tmp_path):
+    """Its rows share tiles, chunks and kernels with those of the neighbours."""
+    lone = adapt_request(1, output_dir=tmp_path / "lone")
+    drain(engine, [lone])
+    for request in (adapt_request(2, optim={"epochs": 50}), adapt_request(3, optim={"epochs": 50}), adapt_request(1)):
+        engine.submit(request)
+    engine._admit()
+    broken = {slot.request.request_id: slot for slot in engine._active}
+    for factors in broken["job-2"].factors.values():
+        factors.weight_b_RO.fill_(math.nan)
+    for factors in broken["job-3"].factors.values():
+        factors.weight_b_RO.fill_(3e38)
+    results = drain(engine, [])
+    assert all("training diverged at step 1" in str(results[name].error) for name in ("job-2", "job-3"))
+    assert adapter_sha256(tmp_path / "adapter-1") == adapter_sha256(lone.output_dir)
