@@ -44,7 +44,7 @@ def inner_loop(
     max_length: Annotated[int, typer.Option(help="What the reference pads to, cut to the model's context.", min=8)] = 2048,
     pad_loss: Annotated[str | None, typer.Option(help="The batched arms' padding in the loss: none, eos, full or sampled:M.")] = None,
     max_tokens_per_step: Annotated[int | None, typer.Option(help="Bound on the tokens of one packed step.", min=64)] = None,
-    loss_chunk_tokens: Annotated[int | None, typer.Option(help="Positions whose logits exist at once.", min=32)] = None,
+    loss_chunk_tokens: Annotated[int | None, typer.Option(help="Positions whose logits exist at once.", min=64)] = None,
     activation_checkpointing: Annotated[
         bool | None, typer.Option("--activation-checkpointing/--no-activation-checkpointing", help="Recompute blocks in the backward pass.")
     ] = None,

@@ -58,8 +58,8 @@ class TrainerConfig(AgentConfig):
     """Keep only the input of each transformer block for the backward pass and compute the rest again there: a third more arithmetic, a
     fraction of the memory for activations, the same result. For large models on small GPUs."""
     loss_chunk_tokens: int | Literal["auto"] = "auto"
-    """Positions whose logits over the whole vocabulary exist at once, 32 to 1048576; `auto`: what 16 million logits hold on CPU (all of
-    them with a small vocabulary) and 128 million on a GPU, there at most a tenth of its free memory."""
+    """Positions whose logits over the whole vocabulary exist at once, 64 to 1048576; `auto`: what a quarter of a million logits hold on
+    CPU, where they stay in its cache, and 128 million on a GPU, there at most a tenth of its free memory; never fewer than 64."""
 
     @field_validator("max_concurrent_adapters", mode="before")
     @classmethod
@@ -76,9 +76,9 @@ class TrainerConfig(AgentConfig):
     @field_validator("loss_chunk_tokens", mode="before")
     @classmethod
     def _check_chunk(cls, value: object) -> object:
-        if value == "auto" or (type(value) is int and 32 <= value <= 1_048_576):
+        if value == "auto" or (type(value) is int and 64 <= value <= 1_048_576):
             return value
-        raise PydanticCustomError("auto_or_number", "auto or an integer from 32 to 1048576")
+        raise PydanticCustomError("auto_or_number", "auto or an integer from 64 to 1048576")
 
 
 class EvaluatorConfig(AgentConfig):

@@ -47,7 +47,7 @@ class BatchedAdaptEngine:
         max_adapter_bytes: int | None = None,
         mode: ProductMode | None = None,
     ) -> None:
-        mode = mode or ("packed" if loaded.device.type == "cuda" else "tiled")
+        mode = mode or ("packed" if loaded.device.type == "cuda" else "exact")
         self._packed = PackedModel(loaded, mode, activation_checkpointing)
         self._num_slots = num_slots
         self._max_tokens = max_tokens_per_step
@@ -177,6 +177,7 @@ class BatchedAdaptEngine:
         micro_batches = [slot.next_micro_batches(self._max_tokens) for slot in self._active]
         losses = [torch.zeros((), device=self._packed.device) for _ in self._active]
         for members in plan_passes([[len(group.ids_T) for group, _ in parts] for parts in micro_batches], self._max_tokens):
+            members.sort(key=lambda member: list(micro_batches[member[0]][member[1]][0].lengths))  # so that attention need not sort rows
             parts = [micro_batches[index][part] for index, part in members]
             for (index, _), loss in zip(members, self._backward(parts), strict=True):
                 losses[index] = losses[index] + loss

@@ -21,10 +21,10 @@ TOKENS_A_STEP = 256
 SLOTS_ON_CPU = 16
 MAX_SLOTS = 64
 """Beyond it neither a 1B nor a 7B model gets faster (docs/performance.md)."""
-MIN_LOSS_CHUNK = 32
+MIN_LOSS_CHUNK = 64
 _STATE_BYTES = 16
 _LOGIT_BYTES = 12
-_LOGITS_ON_CPU, _LOGITS_ON_GPU = 1 << 24, 1 << 27
+_LOGITS_ON_CPU, _LOGITS_ON_GPU = 1 << 18, 1 << 27
 _USABLE, _LOSS_SHARE = 0.9, 0.1
 _GIB = 1 << 30
 
@@ -66,7 +66,8 @@ def adapter_bytes(num_weights: int, bytes_of_copy: int) -> int:
 
 
 def loss_chunk(asked: int, vocab_size: int, usable_bytes: int | None = None) -> int:
-    """Return the positions whose logits exist at once: as asked, or for 0 what 16 M logits hold on CPU and 128 M on a GPU.
+    """Return the positions whose logits exist at once: as asked, or for 0 what a quarter of a million logits hold on CPU
+    (they stay in its cache) and 128 million on a GPU.
 
     `usable_bytes` is the memory of a GPU (None: CPU), of which logits then take at most a tenth.
     """

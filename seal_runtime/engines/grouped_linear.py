@@ -1,9 +1,9 @@
 """A linear layer whose rows belong to groups, each with its own low-rank adapter: y = x W^T + b + s (x A^T) B^T, group by group.
 
-Invariant: a group's rows see matrix products of the group's own shape only, or of a tile's, in forward and backward, so its results are
-bit-identical whoever its neighbours are. W is frozen: no gradient is made for it. The gradients of A and B go straight to where the group's
-LoraFactors say. A batch with stacked factors takes the other path: one product over all rows and grouped products for the adapters,
-which is what a GPU wants and is equal to rounding only.
+Invariant: a group's rows see products of its own shape only, or such as do not depend on the shape, in forward and backward, so its
+results are bit-identical whoever its neighbours are. W is frozen: no gradient is made for it. The gradients of A and B go straight to
+where the group's LoraFactors say. A batch with stacked factors takes the other path: one product over all rows and grouped products for
+the adapters, which is what a GPU wants and is equal to rounding only.
 """
 
 # T rows of the pass, I inputs, O outputs, R rank; suffix G: of one group
@@ -12,9 +12,9 @@ from typing import Any
 
 import torch
 
+from seal_runtime.engines.exact_product import exact_product
 from seal_runtime.engines.packed_batch import BatchContext, LoraFactors, PackedBatch
 from seal_runtime.engines.stacked_factors import StackedFactors
-from seal_runtime.engines.tiled_product import tiled_product
 
 ALIGNMENT_BYTES = 64
 """Of every tensor that torch allocates on CPU."""
@@ -63,8 +63,8 @@ class GroupedLinear(torch.nn.Module):  # type: ignore[misc]  # torch is untyped 
 
     def multiply(self, x_TI: torch.Tensor, batch: PackedBatch) -> tuple[torch.Tensor, list[torch.Tensor | None]]:
         """Return the outputs, and x A^T of each group that has an adapter here."""
-        if batch.by_tiles:
-            return self._multiply_tiles(x_TI, batch)
+        if batch.is_exact:
+            return self._multiply_exact(x_TI, batch)
         y_TO, outputs = new_rows(x_TI, self.out_features, batch.sizes)
         inputs = split_rows(x_TI, batch.sizes)
         hidden: list[torch.Tensor | None] = []
@@ -77,8 +77,8 @@ class GroupedLinear(torch.nn.Module):  # type: ignore[misc]  # torch is untyped 
             hidden.append(None if factors is None else _add_adapter(factors, x_GI, y_GO))
         return join_rows(y_TO, outputs), hidden
 
-    def _multiply_tiles(self, x_TI: torch.Tensor, batch: PackedBatch) -> tuple[torch.Tensor, list[torch.Tensor | None]]:
-        y_TO = tiled_product(x_TI, self.weight_IO, self.bias_O)
+    def _multiply_exact(self, x_TI: torch.Tensor, batch: PackedBatch) -> tuple[torch.Tensor, list[torch.Tensor | None]]:
+        y_TO = exact_product(x_TI, self.weight_IO, self.bias_O)
         if self.index not in batch.adapted:
             return y_TO, []
         inputs, outputs = split_rows(x_TI, batch.sizes), split_rows(y_TO, batch.sizes)
@@ -111,8 +111,8 @@ class _GroupedLinearFunction(torch.autograd.Function):  # type: ignore[misc]
     def backward(ctx: Any, grad_TO: torch.Tensor) -> tuple[torch.Tensor | None, None, None, None]:
         layer, batch = ctx.layer, ctx.batch
         grad_TO = grad_TO.contiguous()
-        if batch.by_tiles:
-            return _backward_tiles(ctx, grad_TO), None, None, None
+        if batch.is_exact:
+            return _backward_exact(ctx, grad_TO), None, None, None
         grads = split_rows(grad_TO, batch.sizes)
         inputs = split_rows(ctx.saved_tensors[0], batch.sizes) if ctx.saved_tensors else grads
         grad_TI, outputs = None, None
@@ -128,9 +128,9 @@ class _GroupedLinearFunction(torch.autograd.Function):  # type: ignore[misc]
         return (None if outputs is None else join_rows(grad_TI, outputs)), None, None, None
 
 
-def _backward_tiles(ctx: Any, grad_TO: torch.Tensor) -> torch.Tensor | None:
+def _backward_exact(ctx: Any, grad_TO: torch.Tensor) -> torch.Tensor | None:
     layer, sizes = ctx.layer, ctx.batch.sizes
-    grad_TI = tiled_product(grad_TO, layer.weight_OI) if ctx.needs_input_grad[0] else None
+    grad_TI = exact_product(grad_TO, layer.weight_OI) if ctx.needs_input_grad[0] else None
     if not ctx.saved_tensors:
         return grad_TI
     inputs, grads = split_rows(ctx.saved_tensors[0], sizes), split_rows(grad_TO, sizes)

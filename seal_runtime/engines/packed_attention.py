@@ -64,50 +64,47 @@ class _SequenceAttention(torch.autograd.Function):  # type: ignore[misc]
         window: int | None,
     ) -> torch.Tensor:
         layout, repeats, num_rows = batch.attention, query.shape[1] // key.shape[1], query.shape[2]
-        query, key, value = (_placed(tensor, layout) for tensor in (query, key, value))
+        query, key, value = (_sorted(tensor, layout) for tensor in (query, key, value))
         out_1HTD, saved = _new_like(query), []
         for run in layout.runs:
             q, k, v = _slice(query, run), _slice(key, run, repeats), _slice(value, run, repeats)
-            mask = _additive_mask(query, run.size, run.num_hidden, window)
+            mask = _additive_mask(query, run.size, run.num_pads, window)
             out, logsumexp = _flash(q, k, v, 0.0, mask is None, attn_mask=mask, scale=scale)
             _blocks(out_1HTD, run).copy_(out)
             saved += [q, k, v, out, logsumexp, mask]
         ctx.save_for_backward(*saved)
         ctx.layout, ctx.scale, ctx.num_kv_heads = layout, scale, key.shape[1]
-        return _taken(out_1HTD, layout, num_rows).transpose(1, 2)
+        return _restored(out_1HTD, layout, num_rows).transpose(1, 2)
 
     @staticmethod
     def backward(ctx: Any, grad_1THD: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         layout, saved, num_rows = ctx.layout, ctx.saved_tensors, grad_1THD.shape[1]
-        grad_1HTD = _placed(grad_1THD.transpose(1, 2), layout)
+        grad_1HTD = _sorted(grad_1THD.transpose(1, 2), layout)
         grads = (_new_like(grad_1HTD), _new_like(grad_1HTD, ctx.num_kv_heads), _new_like(grad_1HTD, ctx.num_kv_heads))
         for position, run in enumerate(layout.runs):
             q, k, v, out, logsumexp, mask = saved[6 * position : 6 * position + 6]
             parts = _flash_backward(_slice(grad_1HTD, run), q, k, v, out, logsumexp, 0.0, mask is None, attn_mask=mask, scale=ctx.scale)
             for grad, part_NHLD in zip(grads, parts, strict=True):
                 _blocks(grad, run).copy_(_sum_shared(part_NHLD, grad.shape[1]))
-        return *(_taken(grad, layout, num_rows) for grad in grads), None, None, None
+        return *(_restored(grad, layout, num_rows) for grad in grads), None, None, None
 
 
-def _placed(tensor_1HTD: torch.Tensor, layout: AttentionLayout) -> torch.Tensor:
-    """Return the rows where the layout has them; rows that fill up are zero."""
-    if layout.places_T is None:
+def _sorted(tensor_1HTD: torch.Tensor, layout: AttentionLayout) -> torch.Tensor:
+    """Return the rows in the order of the layout, or as they are where that is the same."""
+    if layout.order_T is None:
         return tensor_1HTD
-    rows_THD = tensor_1HTD[0].transpose(0, 1)[: len(layout.places_T)]
-    placed_THD = tensor_1HTD.new_zeros(layout.num_rows, *rows_THD.shape[1:])
-    return placed_THD.index_copy_(0, layout.places_T, rows_THD).transpose(0, 1)[None]
+    return tensor_1HTD[0].transpose(0, 1).index_select(0, layout.order_T).transpose(0, 1)[None]
 
 
-def _taken(tensor_1HTD: torch.Tensor, layout: AttentionLayout, num_rows: int) -> torch.Tensor:
-    """Return the rows in the batch's own places; its filling rows are zero."""
-    if layout.places_T is None:
-        tensor_1HTD[:, :, layout.num_rows :].zero_()
+def _restored(tensor_1HTD: torch.Tensor, layout: AttentionLayout, num_rows: int) -> torch.Tensor:
+    """Return the rows in the batch's own order; its filling rows are zero."""
+    if layout.order_T is None:
+        tensor_1HTD[:, :, layout.num_tokens :].zero_()
         return tensor_1HTD
-    taken_1HTD = tensor_1HTD.new_empty(1, num_rows, tensor_1HTD.shape[1], tensor_1HTD.shape[3]).transpose(1, 2)
-    taken_THD, num_tokens = taken_1HTD[0].transpose(0, 1), len(layout.places_T)
-    torch.index_select(tensor_1HTD[0].transpose(0, 1), 0, layout.places_T, out=taken_THD[:num_tokens])
-    taken_THD[num_tokens:].zero_()
-    return taken_1HTD
+    rows_THD = tensor_1HTD[0].transpose(0, 1)
+    restored_THD = rows_THD.new_empty(num_rows, *rows_THD.shape[1:]).index_copy_(0, layout.order_T, rows_THD)
+    restored_THD[layout.num_tokens :].zero_()
+    return restored_THD.transpose(0, 1)[None]
 
 
 def _new_like(tensor_1HTD: torch.Tensor, num_heads: int | None = None) -> torch.Tensor:
@@ -118,7 +115,13 @@ def _new_like(tensor_1HTD: torch.Tensor, num_heads: int | None = None) -> torch.
 
 def _blocks(tensor_1HTD: torch.Tensor, run: Run) -> torch.Tensor:
     """Return the sequences of a run [N, H, L, D] as a view."""
-    return tensor_1HTD[0, :, run.rows].unflatten(1, (run.count, run.size)).transpose(0, 1)
+    _, num_heads, _, head_size = tensor_1HTD.shape
+    _, of_head, of_row, of_number = tensor_1HTD.stride()
+    return tensor_1HTD.as_strided(
+        (run.count, num_heads, run.size, head_size),
+        (run.size * of_row, of_head, of_row, of_number),
+        tensor_1HTD.storage_offset() + run.start * of_row,
+    )
 
 
 def _slice(tensor_1HTD: torch.Tensor, run: Run, repeats: int = 1) -> torch.Tensor:

@@ -12,7 +12,7 @@ from typing import Literal
 
 import torch
 
-from seal_runtime.engines.attention_layout import AttentionLayout, block_layout, plain_layout
+from seal_runtime.engines.attention_layout import AttentionLayout, plain_layout, sorted_layout
 from seal_runtime.engines.lora_group import Group, LoraFactors
 from seal_runtime.engines.stacked_factors import StackedFactors
 
@@ -28,7 +28,7 @@ Phase = Literal["sequences", "prompts", "decode"]
 class PackedBatch:
     """The groups of one pass and their layout. `sizes` ends with the filling rows, which may be none.
 
-    `by_tiles`: products with the frozen weights go over all rows in tiles, and attention over runs of equal sequences.
+    `is_exact`: products with the frozen weights go over all rows (`exact_product`), and attention over runs of equal sequences.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class PackedBatch:
         phase: Phase,
         device: torch.device,
         stacked: StackedFactors | None = None,
-        by_tiles: bool = False,
+        is_exact: bool = False,
     ) -> None:
         self.groups = groups
         self.phase = phase
@@ -55,14 +55,14 @@ class PackedBatch:
             stacked.place(sizes, self.num_rows)
         self.lengths = [length for group in groups for length in group.lengths]
         self.num_pads = [pads for group in groups for pads in group.num_pads or [0] * len(group.lengths)]
-        self.by_tiles = by_tiles
+        self.is_exact = is_exact
         self._attention: AttentionLayout | None = None
 
     @property
     def attention(self) -> AttentionLayout:
         """Return how attention takes the sequences."""
         if self._attention is None:
-            lay_out = block_layout if self.by_tiles else plain_layout
+            lay_out = sorted_layout if self.is_exact else plain_layout
             self._attention = lay_out(self.lengths, self.num_pads)
         return self._attention
 

@@ -13,6 +13,7 @@ import torch
 from transformers.pytorch_utils import Conv1D
 
 from seal_runtime.engines.activation_checkpointing import checkpoint_blocks
+from seal_runtime.engines.exact_product import tiles_are_exact
 from seal_runtime.engines.grouped_linear import GroupedLinear
 from seal_runtime.engines.lora_group import Group
 from seal_runtime.engines.lora_targets import names_layer, resolve_targets
@@ -21,11 +22,11 @@ from seal_runtime.engines.packed_attention import IMPLEMENTATION, register
 from seal_runtime.engines.packed_batch import BatchContext, PackedBatch, Phase
 from seal_runtime.engines.policy_folding import PolicyFolding
 from seal_runtime.engines.stacked_factors import StackedFactors
-from seal_runtime.engines.tiled_product import tiles_are_exact
 from seal_runtime.errors import AdaptError, ConfigError
 
-ProductMode = Literal["grouped", "tiled", "packed"]
-"""How a pass multiplies with frozen weights: group by group; in training by tiles of all rows (CPU, float32); all rows at once (GPU)."""
+ProductMode = Literal["grouped", "exact", "packed"]
+"""How a pass multiplies with frozen weights: `grouped`, group by group; `exact`, in training all rows at once without changing a bit (CPU,
+float32); `packed`, all rows at once (GPU)."""
 
 _PROBE_LENGTH = 12
 _BATCH_DEPENDENT_ROPE = ("dynamic", "longrope")
@@ -51,7 +52,7 @@ class PackedModel:
         ids, expected_LV = self._reference_logits()
         self.layers: list[GroupedLinear] = self._hook()
         self._selected: dict[tuple[str, ...], list[GroupedLinear]] = {}
-        if self.mode == "tiled" and not self._can_tile():
+        if self.mode == "exact" and not self._can_be_exact():
             self.mode = "grouped"
         if activation_checkpointing:
             checkpoint_blocks(loaded.model, self._context.anchor)
@@ -90,7 +91,7 @@ class PackedModel:
             stacked = StackedFactors(groups, self.dtype, self.device)
             if train:
                 stacked.require_gradients()
-        return PackedBatch(groups, phase, self.device, stacked, by_tiles=train and self.mode == "tiled")
+        return PackedBatch(groups, phase, self.device, stacked, is_exact=train and self.mode == "exact")
 
     def hidden_states(self, batch: PackedBatch) -> torch.Tensor:
         """Return the last hidden states [T, D] of the rows of `batch`. Gradients are recorded as torch's gradient mode says.
@@ -117,8 +118,8 @@ class PackedModel:
         model.set_attn_implementation(IMPLEMENTATION)
         return layers
 
-    def _can_tile(self) -> bool:
-        """Say whether the machine's products of tiles are exact for every shape of this model, in forward and backward."""
+    def _can_be_exact(self) -> bool:
+        """Say whether the machine's products by tiles are exact for every shape of this model, in forward and backward."""
         if self.device.type != "cpu" or self.dtype != torch.float32:
             return False
         shapes = {(layer.in_features, layer.out_features, layer.is_transposed): layer for layer in self.layers}

@@ -4,7 +4,7 @@
 
 Logits exist only for positions that carry loss, for at most `chunk_tokens` at once, and are gone when their gradient is made: nothing of
 vocabulary size waits for the backward pass. Invariant on CPU: what a group computes does not depend on its neighbours, because chunks
-hold one group's positions, or because their products go by tiles (`tiled_product`).
+hold one group's positions, or because products do not depend on their shape (`exact_product`).
 """
 
 # T rows of the pass, K groups, D width, V vocabulary, N loss tokens (of all groups), B positions of a chunk
@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import torch
 
+from seal_runtime.engines.exact_product import TILE_ROWS, exact_product
 from seal_runtime.engines.packed_batch import PackedBatch
-from seal_runtime.engines.tiled_product import TILE_ROWS, tiled_product
 
 
 @dataclass(slots=True, kw_only=True)
@@ -43,17 +43,17 @@ def token_loss(
     )
     with torch.no_grad():
         hidden, gradient_TD, likelihoods = hidden_TD.detach(), torch.zeros_like(hidden_TD), []
-        for chunk in _chunks(counts, chunk_tokens, batch.by_tiles or batch.stacked is not None, batch.by_tiles):
+        for chunk in _chunks(counts, chunk_tokens, batch.is_exact or batch.stacked is not None, batch.is_exact):
             rows_B = rows_N[chunk]
-            nll_B, gradient_TD[rows_B] = _chunk_loss(hidden[rows_B], head_VD, targets_N[chunk], shares_N[chunk], batch.by_tiles)
+            nll_B, gradient_TD[rows_B] = _chunk_loss(hidden[rows_B], head_VD, targets_N[chunk], shares_N[chunk], batch.is_exact)
             likelihoods.append(nll_B)
         return torch.stack([part.sum() for part in torch.cat(likelihoods).mul_(shares_N).split(counts)]), gradient_TD
 
 
-def _chunks(counts: Sequence[int], chunk_tokens: int, is_common: bool, by_tiles: bool) -> list[slice]:
-    """Cut the loss tokens into chunks: across groups, or each group's by itself. By tiles, chunks are whole ones."""
+def _chunks(counts: Sequence[int], chunk_tokens: int, is_common: bool, is_exact: bool) -> list[slice]:
+    """Cut the loss tokens into chunks: across groups, or each group's by itself. Exact ones are whole tiles."""
     chunks, start = [], 0
-    if by_tiles:
+    if is_exact:
         chunk_tokens = max(TILE_ROWS, chunk_tokens // TILE_ROWS * TILE_ROWS)
     for count in [sum(counts)] if is_common else counts:
         chunks += [slice(first, min(first + chunk_tokens, start + count)) for first in range(start, start + count, chunk_tokens)]
@@ -62,7 +62,7 @@ def _chunks(counts: Sequence[int], chunk_tokens: int, is_common: bool, by_tiles:
 
 
 def _chunk_loss(
-    hidden_BD: torch.Tensor, head_VD: torch.Tensor, targets_B: torch.Tensor, shares_B: torch.Tensor, by_tiles: bool
+    hidden_BD: torch.Tensor, head_VD: torch.Tensor, targets_B: torch.Tensor, shares_B: torch.Tensor, is_exact: bool
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the negative log-likelihoods [B] and the gradient [B, D] of sum(shares * nll).
 
@@ -71,8 +71,8 @@ def _chunk_loss(
     """
     size = len(hidden_BD)
     product = torch.mm
-    if by_tiles:
-        product = tiled_product
+    if is_exact:
+        product = exact_product
         hidden_BD, targets_B, shares_B = (_filled(tensor, -size % TILE_ROWS) for tensor in (hidden_BD, targets_B, shares_B))
     logits_BV = product(hidden_BD, head_VD.t()).float()
     logprobs_BV = torch.log_softmax(logits_BV, dim=-1)

@@ -38,7 +38,7 @@ def _reference_of(request, tmp_path, family="tiny-llama"):
     return replace(request, output_dir=tmp_path / f"reference-{request.seed}")
 
 
-@pytest.mark.parametrize("mode", ["grouped", "packed"])
+@pytest.mark.parametrize("mode", ["exact", "grouped", "packed"])
 def test_heterogeneous_jobs_equal_peft_and_trainer(mode, adapt_request, drain, delta_error, tmp_path):
     requests = [adapt_request(seed, **changes) for seed, changes in enumerate(HETEROGENEOUS)]
     engine = BatchedAdaptEngine(load_model("random:tiny-llama"), num_slots=5, mode=mode)

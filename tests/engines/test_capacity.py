@@ -72,12 +72,12 @@ def test_a_lot_of_memory_gives_what_helps_and_not_more():
 
 def test_the_chunk_of_the_loss_is_chosen_by_vocabulary_and_memory():
     assert loss_chunk(77, 152_064) == 77
-    assert loss_chunk(0, 1_203) == (1 << 24) // 1_203
-    assert loss_chunk(0, 152_064) == 110
+    assert loss_chunk(0, 1_203) == 217
+    assert loss_chunk(0, 152_064) == 64
     assert loss_chunk(0, 152_064, usable_bytes=100 << 30) == 882
     # a tenth of 4.8 GB is 40,000,000 logits of 12 bytes
     assert loss_chunk(0, 152_064, usable_bytes=4_800_000_000) == 40_000_000 // 152_064
-    assert loss_chunk(0, 152_064, usable_bytes=1) == 32
+    assert loss_chunk(0, 152_064, usable_bytes=1) == 64
 
 
 def test_adapters_and_shapes_are_read_from_the_model():
@@ -91,7 +91,7 @@ def test_adapters_and_shapes_are_read_from_the_model():
 
 
 def test_on_cpu_memory_is_not_measured():
-    expected = Capacity(num_slots=16, max_tokens_per_step=999, loss_chunk_tokens=(1 << 24) // 320, max_adapter_bytes=None)
+    expected = Capacity(num_slots=16, max_tokens_per_step=999, loss_chunk_tokens=(1 << 18) // 320, max_adapter_bytes=None)
     asked = {"num_slots": 0, "max_tokens_per_step": 999, "loss_chunk_tokens": 0}
     assert capacity_on_cpu(**asked, vocab_size=320) == expected
     assert capacity_on_device(load_model("random:tiny-llama"), None, **asked, activation_checkpointing=True) == expected
@@ -106,7 +106,7 @@ def test_the_configuration_takes_auto_or_a_number(value):
         TrainerConfig(max_concurrent_adapters=value)
 
 
-@pytest.mark.parametrize("value", [0, 31, "most", True])
+@pytest.mark.parametrize("value", [0, 63, "most", True])
 def test_the_configuration_takes_auto_or_a_chunk(value):
     assert TrainerConfig().chunk_tokens == 0
     assert TrainerConfig(loss_chunk_tokens=64).chunk_tokens == 64

@@ -66,7 +66,7 @@ def test_the_mean_loss_counts_every_token_of_the_mode(adapt_request, drain):
         assert results[mode].first_loss == pytest.approx(float(loss), abs=1e-5)
 
 
-@pytest.mark.parametrize("mode", ["grouped", "packed"])
+@pytest.mark.parametrize("mode", ["exact", "grouped", "packed"])
 @pytest.mark.parametrize("family", ["tiny-llama", "tiny-qwen2", "tiny-gpt2"])
 def test_full_equals_peft_and_trainer_padded(family, mode, adapt_request, drain, delta_error, tmp_path):
     changes = [

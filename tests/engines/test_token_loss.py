@@ -28,7 +28,7 @@ class _WidestLogits(TorchDispatchMode):
 def _batch(mode):
     groups = [Group(ids_T=torch.zeros(n, dtype=torch.long), positions_T=torch.arange(n), lengths=[n]) for n in LENGTHS]
     stacked = StackedFactors(groups, torch.float32, torch.device("cpu")) if mode == "packed" else None
-    return PackedBatch(groups, "sequences", torch.device("cpu"), stacked, by_tiles=mode == "tiled")
+    return PackedBatch(groups, "sequences", torch.device("cpu"), stacked, is_exact=mode == "exact")
 
 
 def _problem(batch):
@@ -54,8 +54,8 @@ def _plain(hidden, head, targets):
     return torch.stack(losses).detach(), hidden.grad
 
 
-@pytest.mark.parametrize("mode", ["grouped", "tiled", "packed"])
-@pytest.mark.parametrize("chunk_tokens", [32, 70, 10_000])
+@pytest.mark.parametrize("mode", ["grouped", "exact", "packed"])
+@pytest.mark.parametrize("chunk_tokens", [64, 70, 10_000])
 def test_any_chunk_gives_the_loss_and_gradient_of_cross_entropy(mode, chunk_tokens):
     batch = _batch(mode)
     hidden, head, targets = _problem(batch)
@@ -65,8 +65,8 @@ def test_any_chunk_gives_the_loss_and_gradient_of_cross_entropy(mode, chunk_toke
     assert torch.allclose(gradient, expected_gradient, atol=1e-5)
 
 
-@pytest.mark.parametrize("mode", ["grouped", "tiled", "packed"])
-@pytest.mark.parametrize(("chunk_tokens", "most"), [(32, 32), (70, 70), (10_000, 160)])
+@pytest.mark.parametrize("mode", ["grouped", "exact", "packed"])
+@pytest.mark.parametrize(("chunk_tokens", "most"), [(64, 64), (70, 70), (10_000, 192)])
 def test_no_more_logits_exist_than_a_chunk_has(mode, chunk_tokens, most):
     batch = _batch(mode)
     with _WidestLogits() as widest:
@@ -74,10 +74,10 @@ def test_no_more_logits_exist_than_a_chunk_has(mode, chunk_tokens, most):
     assert 0 < widest.rows <= most
 
 
-def test_by_tiles_the_chunk_changes_no_bit():
-    batch = _batch("tiled")
+def test_is_exact_the_chunk_changes_no_bit():
+    batch = _batch("exact")
     hidden, head, targets = _problem(batch)
-    (losses, gradient), *others = (token_loss(hidden, head, batch, targets, chunk_tokens) for chunk_tokens in (10_000, 32, 64, 70))
+    (losses, gradient), *others = (token_loss(hidden, head, batch, targets, chunk_tokens) for chunk_tokens in (10_000, 64, 70, 128))
     for other_losses, other_gradient in others:
         assert torch.equal(losses, other_losses)
         assert torch.equal(gradient, other_gradient)
