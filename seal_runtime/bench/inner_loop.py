@@ -120,6 +120,8 @@ def _parity(plan: InnerLoopPlan, edits: Sequence[BenchEdit], notify: Notify) -> 
     """Compare in float32 on a fresh copy of the model. A machine without the memory for it says so instead."""
     if not (plan.with_parity and plan.with_reference):
         return None, "not asked for"
+    if plan.optim.pad_loss.startswith("sampled"):
+        return None, "PEFT and the Trainer have no sampled padding to compare with"
     notify("parity in float32")
     try:
         loaded = fitted(plan, load_model(plan.model, "float32", plan.device), edits)

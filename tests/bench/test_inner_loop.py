@@ -57,6 +57,13 @@ def test_the_table_names_what_was_measured_and_the_reference_can_be_skipped():
     assert "parity: not asked for" in done.stdout
 
 
+def test_padding_that_the_reference_cannot_sample_is_timed_without_parity():
+    done = CliRunner().invoke(app, [*TINY, "--slots", "2", "--serial-edits", "1", "--pad-loss", "sampled:2"])
+    assert done.exit_code == 0, done.output
+    assert "batched, K = 2" in done.stdout
+    assert "no sampled padding" in done.stdout
+
+
 def test_slots_that_are_no_numbers_are_refused():
     done = CliRunner().invoke(app, [*TINY, "--slots", "1,many"])
     assert isinstance(done.exception, ConfigError)
