@@ -8,18 +8,11 @@ the product goes by tiles of TILE_ROWS rows, which all have one shape.
 # T rows, I inputs, O outputs, N tiles
 import torch
 
-TILE_ROWS = 16
-"""Divides the rows of every product: few, so that a lone adapter computes little filling."""
+TILE_ROWS = 64
+"""Divides the rows of every batch."""
 _PROBED_TILES = (1, 2, 3, 8)
 
 _exact_shapes: dict[tuple[int, ...], bool] = {}
-
-
-def exact_rows(x_TI: torch.Tensor, num_tokens: int, weight_IO: torch.Tensor, bias_O: torch.Tensor | None = None) -> torch.Tensor:
-    """Return x W + b [T, O] of a batch of T rows with `num_tokens` tokens; the filling rows beyond the last tile are zero."""
-    num_rows = -(-num_tokens // TILE_ROWS) * TILE_ROWS
-    y_RO = exact_product(x_TI[:num_rows], weight_IO, bias_O)
-    return torch.nn.functional.pad(y_RO, (0, 0, 0, len(x_TI) - num_rows)) if num_rows < len(x_TI) else y_RO
 
 
 def exact_product(x_TI: torch.Tensor, weight_IO: torch.Tensor, bias_O: torch.Tensor | None = None) -> torch.Tensor:

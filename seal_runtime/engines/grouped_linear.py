@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from seal_runtime.engines.exact_product import exact_rows
+from seal_runtime.engines.exact_product import exact_product
 from seal_runtime.engines.packed_batch import BatchContext, LoraFactors, PackedBatch
 from seal_runtime.engines.stacked_factors import StackedFactors
 
@@ -78,7 +78,7 @@ class GroupedLinear(torch.nn.Module):  # type: ignore[misc]  # torch is untyped 
         return join_rows(y_TO, outputs), hidden
 
     def _multiply_exact(self, x_TI: torch.Tensor, batch: PackedBatch) -> tuple[torch.Tensor, list[torch.Tensor | None]]:
-        y_TO = exact_rows(x_TI, batch.num_tokens, self.weight_IO, self.bias_O)
+        y_TO = exact_product(x_TI, self.weight_IO, self.bias_O)
         if self.index not in batch.adapted:
             return y_TO, []
         inputs, outputs = split_rows(x_TI, batch.sizes), split_rows(y_TO, batch.sizes)
@@ -130,7 +130,7 @@ class _GroupedLinearFunction(torch.autograd.Function):  # type: ignore[misc]
 
 def _backward_exact(ctx: Any, grad_TO: torch.Tensor) -> torch.Tensor | None:
     layer, sizes = ctx.layer, ctx.batch.sizes
-    grad_TI = exact_rows(grad_TO, ctx.batch.num_tokens, layer.weight_OI) if ctx.needs_input_grad[0] else None
+    grad_TI = exact_product(grad_TO, layer.weight_OI) if ctx.needs_input_grad[0] else None
     if not ctx.saved_tensors:
         return grad_TI
     inputs, grads = split_rows(ctx.saved_tensors[0], sizes), split_rows(grad_TO, sizes)
