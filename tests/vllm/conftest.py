@@ -1,6 +1,7 @@
 """Real vLLM on CPU: `test_vllm_*.py` are collected only where it is installed (`make test-vllm`). An engine of each mode serves all."""
 
 import importlib.util
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -13,6 +14,8 @@ from seal_runtime.engines.base import AdaptRequest, Policy
 from seal_runtime.engines.factory import make_adapt_engine, make_generation_engine
 from seal_runtime.engines.model_loading import LoadedModel, load_model
 from seal_runtime.tasks.fictional import FictionalWorldTask
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 if importlib.util.find_spec("vllm") is None:
     collect_ignore_glob = ["test_vllm_*.py"]

@@ -13,6 +13,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "agents"))
 
+from engine_processes import spawned_engines
 from jobs_for_tests import evaluate_job, propose_job
 from mini_controller import AgentProcess, MiniController
 
@@ -58,8 +59,7 @@ def test_an_agent_serves_both_roles_over_one_vllm_which_dies_with_it_when_it_is_
     agent = AgentProcess("proposer+evaluator", controller, name="proposer-0+evaluator-0")  # type: ignore[arg-type]
     try:
         _pump(controller, agent, lambda: sum(isinstance(message, Ready) for message in controller.received) == 2)
-        engines = [child for child in psutil.Process(agent.process.pid).children() if "spawn_main" in " ".join(child.cmdline())]
-        assert len(engines) == 1, "both roles have one engine"
+        assert len(spawned_engines(agent.process.pid, recursive=False)) == 1, "both roles have one engine"
         controller.assign("proposer-0", propose_job())
         controller.assign("evaluator-0", evaluate_job())
         assert isinstance(controller.result("round-1/c/propose"), ProposeResult)
@@ -80,7 +80,7 @@ def test_an_agent_that_is_killed_while_vllm_starts_leaves_nothing() -> None:
     )
     process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, env=_environment())
     try:
-        _until(lambda: any("spawn_main" in " ".join(child.cmdline()) for child in _descendants(process.pid)), "a child is there")
+        _until(lambda: spawned_engines(process.pid, recursive=True), "a child is there")
         children = _descendants(process.pid)
     finally:
         process.kill()

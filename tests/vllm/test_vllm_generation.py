@@ -1,10 +1,12 @@
 """vLLM answers as the transformers engine does, for many adapters and policies, and samples from the same distribution."""
 
 import math
+import os
 from dataclasses import replace
 
 import psutil
 import pytest
+from engine_processes import spawned_engines
 
 from protocol.jobs import SamplingSpec
 from seal_runtime.bench.generation_agreement import greedy_agreement
@@ -143,8 +145,7 @@ def _resident_bytes():
 
 def test_an_engine_stepped_on_this_thread_has_no_children_that_could_outlive_it(vllm_engine, instances, drain):
     drain(vllm_engine, [_ask("childless", instances[0])])
-    # Earlier tests leave multiprocessing's resource tracker, which ends with its pipe.
-    engines = [child for child in psutil.Process().children(recursive=True) if "spawn_main" in " ".join(child.cmdline())]
+    engines = spawned_engines(os.getpid(), recursive=True)
     assert (engines == []) == isinstance(vllm_engine._vllm, InProcessDriver)
 
 

@@ -1,0 +1,15 @@
+"""Which children of a process are vLLM's: those that multiprocessing spawned. One that ends while it is looked at is none."""
+
+import contextlib
+
+import psutil
+
+
+def spawned_engines(pid: int, *, recursive: bool) -> list[psutil.Process]:
+    """Return the live engine processes below a process; earlier tests leave zombies and a resource tracker, which are none."""
+    engines = []
+    for child in psutil.Process(pid).children(recursive=recursive):
+        with contextlib.suppress(psutil.NoSuchProcess):  # a zombie has no command line, and is a NoSuchProcess to psutil
+            if "spawn_main" in " ".join(child.cmdline()):
+                engines.append(child)
+    return engines
