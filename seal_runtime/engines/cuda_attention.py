@@ -1,13 +1,24 @@
 """Attention over packed sequences on CUDA: one variable-length kernel in half precision, else PyTorch's own, sequence by sequence.
 
-Padding that carries loss needs a mask, which the variable-length kernel does not take.
+Padding that carries loss needs a mask, which the variable-length kernel does not take. Before its first use for a shape the kernel is tried
+on two short sequences, forward and backward; where it is missing, refuses, or differs, the slower way is taken and said so in the log.
 """
 
-# T rows of the pass, H query heads, J key-value heads, D head size, S sequences
+# T rows of the pass, H query heads, J key-value heads, D head size, S sequences, L rows of one sequence
+import math
+from functools import cache
+
+import structlog
 import torch
 
 from seal_runtime.engines.attention_masks import hidden_pairs
 from seal_runtime.engines.packed_batch import PackedBatch
+
+log = structlog.get_logger()
+
+_HALF = (torch.bfloat16, torch.float16)
+_PROBED_LENGTHS = [5, 27]
+_TOLERANCE = 0.05
 
 
 def attend_sequences_cuda(
@@ -15,10 +26,24 @@ def attend_sequences_cuda(
 ) -> torch.Tensor:
     """Return [1, T, H, D]. The filling rows form a sequence of their own."""
     lengths = [*batch.lengths, *([batch.sizes[-1]] if batch.sizes[-1] else [])]
-    if query_1HTD.dtype in (torch.bfloat16, torch.float16) and not any(batch.num_pads):
-        return _variable_length(lengths, query_1HTD, key_1JTD, value_1JTD, scale, window)
+    num_heads, num_kv_heads, head_size = query_1HTD.shape[1], key_1JTD.shape[1], query_1HTD.shape[3]
+    if query_1HTD.dtype in _HALF and not any(batch.num_pads):
+        probed_window = None if window is None else _PROBED_LENGTHS[0] + 2
+        if _variable_length_works(query_1HTD.device, query_1HTD.dtype, num_heads, num_kv_heads, head_size, probed_window):
+            return _variable_length(lengths, query_1HTD, key_1JTD, value_1JTD, scale, window)
+    return _one_by_one(lengths, [*batch.num_pads, 0][: len(lengths)], query_1HTD, key_1JTD, value_1JTD, scale, window)
+
+
+def _one_by_one(
+    lengths: list[int],
+    pads: list[int],
+    query_1HTD: torch.Tensor,
+    key_1JTD: torch.Tensor,
+    value_1JTD: torch.Tensor,
+    scale: float,
+    window: int | None,
+) -> torch.Tensor:
     parts = []
-    pads = [*batch.num_pads, 0][: len(lengths)]
     for q, k, v, num_pads in zip(query_1HTD.split(lengths, 2), key_1JTD.split(lengths, 2), value_1JTD.split(lengths, 2), pads, strict=True):
         hidden_LL = hidden_pairs(q.shape[2], num_pads, window, q.device)
         mask_LL = None if hidden_LL is None else ~hidden_LL
@@ -52,3 +77,40 @@ def _variable_length(
         enable_gqa=q_THD.shape[1] != k_TJD.shape[1],
     )
     return out_THD[None]
+
+
+@cache
+def _variable_length_works(
+    device: torch.device, dtype: torch.dtype, num_heads: int, num_kv_heads: int, head_size: int, window: int | None
+) -> bool:
+    """Say whether the kernel agrees with attention one by one for these heads, in the outputs and the gradients; log why not."""
+    try:
+        error = _largest_error(device, dtype, num_heads, num_kv_heads, head_size, window)
+    except (ImportError, RuntimeError, TypeError, ValueError) as failure:  # no such kernel, another signature, sizes it does not take
+        log.warning("variable_length_attention_unusable", reason=str(failure)[:300])
+        return False
+    if not error < _TOLERANCE:
+        log.warning("variable_length_attention_unusable", reason=f"it differs from attention one by one by {error:.2g}")
+    return error < _TOLERANCE
+
+
+def _largest_error(
+    device: torch.device, dtype: torch.dtype, num_heads: int, num_kv_heads: int, head_size: int, window: int | None
+) -> float:
+    generator = torch.Generator().manual_seed(0)
+    num_rows, scale = sum(_PROBED_LENGTHS), head_size**-0.5
+    heads = (num_heads, num_kv_heads, num_kv_heads)
+    inputs = [torch.randn(1, count, num_rows, head_size, generator=generator).to(device, dtype) for count in heads]
+    gradient_1THD = torch.randn(1, num_rows, num_heads, head_size, generator=generator).to(device, dtype)
+    results = []
+    for at_once in (True, False):
+        leaves = [tensor.clone().requires_grad_() for tensor in inputs]
+        with torch.enable_grad():
+            if at_once:
+                out_1THD = _variable_length(_PROBED_LENGTHS, leaves[0], leaves[1], leaves[2], scale, window)
+            else:
+                out_1THD = _one_by_one(_PROBED_LENGTHS, [0, 0], leaves[0], leaves[1], leaves[2], scale, window)
+            out_1THD.backward(gradient_1THD)
+        results.append([out_1THD.detach(), *(leaf.grad for leaf in leaves)])
+    errors = [float((found.float() - right.float()).abs().max() / right.float().abs().max()) for found, right in zip(*results, strict=True)]
+    return math.inf if any(map(math.isnan, errors)) else max(errors)

@@ -15,6 +15,7 @@ from transformers.pytorch_utils import Conv1D
 from seal_runtime.engines.activation_checkpointing import checkpoint_blocks
 from seal_runtime.engines.exact_product import tiles_are_exact
 from seal_runtime.engines.grouped_linear import GroupedLinear
+from seal_runtime.engines.grouped_probe import grouped_products_work
 from seal_runtime.engines.lora_group import Group
 from seal_runtime.engines.lora_targets import names_layer, resolve_targets
 from seal_runtime.engines.model_loading import LoadedModel
@@ -53,6 +54,9 @@ class PackedModel:
         self.layers: list[GroupedLinear] = self._hook()
         self._selected: dict[tuple[str, ...], list[GroupedLinear]] = {}
         if self.mode == "exact" and not self._can_be_exact():
+            self.mode = "grouped"
+        widths = {width for layer in self.layers for width in (layer.in_features, layer.out_features)}
+        if self.mode == "packed" and not grouped_products_work(self.device, self.dtype, widths):
             self.mode = "grouped"
         if activation_checkpointing:
             checkpoint_blocks(loaded.model, self._context.anchor)
