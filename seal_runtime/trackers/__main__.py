@@ -15,8 +15,8 @@ import structlog
 from seal_runtime.config.loading import load_resolved
 from seal_runtime.logging import configure_logging
 from seal_runtime.store.run_directory import RunDirectory
-from seal_runtime.trackers.base import openers
 from seal_runtime.trackers.feed import Feed
+from seal_runtime.trackers.registry import OPENERS
 
 log = structlog.get_logger()
 
@@ -37,8 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
     run = RunDirectory(options.run_dir)
     topology = load_resolved(run.topology)
     configure_logging(role="trackers", agent="trackers", run=topology.run.name, log_file=run.log("trackers"), console=False)
-    known = openers()
-    feed = Feed(run, topology.model_dump(mode="json"), {name: known[name] for name in topology.run.trackers})
+    feed = Feed(run, topology.model_dump(mode="json"), {name: OPENERS[name] for name in topology.run.trackers})
     while not leave.is_set() and not feed.is_empty:
         feed.advance()
         leave.wait(POLL_SECONDS)

@@ -1,6 +1,5 @@
-"""What a tracker is, and which there are."""
+"""What a tracker is."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -34,15 +33,6 @@ class Opened:
 
     tracker: Tracker
     run_id: str
-
-
-def openers() -> dict[str, Callable[[TrackedRun], Opened]]:
-    """Return how to open each kind; nothing is imported from their libraries yet."""
-    from seal_runtime.trackers.mlflow_tracker import open_mlflow
-    from seal_runtime.trackers.tensorboard_tracker import open_tensorboard
-    from seal_runtime.trackers.wandb_tracker import open_wandb
-
-    return {"tensorboard": open_tensorboard, "wandb": open_wandb, "mlflow": open_mlflow}
 
 
 def flat_settings(settings: dict[str, Any], prefix: str = "") -> dict[str, str]:

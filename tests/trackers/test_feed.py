@@ -9,8 +9,9 @@ from structlog.testing import capture_logs
 
 from seal_runtime.metrics.records import Scalars
 from seal_runtime.store.run_directory import RunDirectory
-from seal_runtime.trackers.base import Opened, TrackedRun, openers
+from seal_runtime.trackers.base import Opened, TrackedRun
 from seal_runtime.trackers.feed import Feed
+from seal_runtime.trackers.registry import OPENERS
 
 
 class Kept:
@@ -93,7 +94,7 @@ def test_a_missing_library_is_told_once(run: RunDirectory, monkeypatch: pytest.M
     monkeypatch.setitem(sys.modules, "mlflow", None)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "file:///nowhere")
     with capture_logs() as logs:
-        feed = Feed(run, {}, {"mlflow": openers()["mlflow"]})
+        feed = Feed(run, {}, {"mlflow": OPENERS["mlflow"]})
     assert feed.is_empty
     assert [entry["event"] for entry in logs] == ["tracker_left_out"]
     assert "pip install 'seal-runtime[mlflow]'" in logs[0]["reason"]
@@ -104,7 +105,7 @@ def test_wandb_gets_the_policy_version_as_axis(run: RunDirectory, monkeypatch: p
     monkeypatch.setitem(sys.modules, "wandb", wandb)
     monkeypatch.setenv("WANDB_PROJECT", "mine")
     add(run, "round-2", 0.2)
-    Feed(run, {"a": 1}, {"wandb": openers()["wandb"]}).close()
+    Feed(run, {"a": 1}, {"wandb": OPENERS["wandb"]}).close()
     assert wandb.calls == [
         ("init", (run.root.name, None, "allow")),
         ("define_metric", ("policy_version", None)),
@@ -113,7 +114,7 @@ def test_wandb_gets_the_policy_version_as_axis(run: RunDirectory, monkeypatch: p
         ("finish", None),
     ]
     wandb.calls.clear()
-    Feed(run, {}, {"wandb": openers()["wandb"]}).close()
+    Feed(run, {}, {"wandb": OPENERS["wandb"]}).close()
     assert wandb.calls[0] == ("init", (run.root.name, "new-id", "allow")), "the same run is continued"
 
 
@@ -121,7 +122,7 @@ def test_wandb_without_a_login_is_left_out(run: RunDirectory, monkeypatch: pytes
     monkeypatch.setitem(sys.modules, "wandb", RecordedWandb(refuses=True))
     monkeypatch.setenv("WANDB_PROJECT", "mine")
     with capture_logs() as logs:
-        feed = Feed(run, {}, {"wandb": openers()["wandb"]})
+        feed = Feed(run, {}, {"wandb": OPENERS["wandb"]})
     assert feed.is_empty
     assert "wandb login" in logs[0]["reason"]
 
@@ -131,7 +132,7 @@ def test_mlflow_gets_settings_and_steps(run: RunDirectory, monkeypatch: pytest.M
     monkeypatch.setitem(sys.modules, "mlflow", mlflow)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "file:///nowhere")
     add(run, "round-2", 0.2)
-    Feed(run, {"trainer": {"lora": {"rank": 4}}}, {"mlflow": openers()["mlflow"]}).close()
+    Feed(run, {"trainer": {"lora": {"rank": 4}}}, {"mlflow": OPENERS["mlflow"]}).close()
     assert mlflow.calls == [
         ("create_run", ("7", run.root.name)),
         ("log_param", ("trainer.lora.rank", "4")),
