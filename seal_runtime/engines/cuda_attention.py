@@ -5,8 +5,11 @@ on two short sequences, forward and backward; where it is missing, refuses, or d
 """
 
 # T rows of the pass, H query heads, J key-value heads, D head size, S sequences, L rows of one sequence
+import inspect
 import math
+from collections.abc import Set as AbstractSet
 from functools import cache
+from typing import Any
 
 import structlog
 import torch
@@ -29,7 +32,7 @@ def attend_sequences_cuda(
     num_heads, num_kv_heads, head_size = query_1HTD.shape[1], key_1JTD.shape[1], query_1HTD.shape[3]
     if query_1HTD.dtype in _HALF and not any(batch.num_pads):
         probed_window = None if window is None else _PROBED_LENGTHS[0] + 2
-        if _variable_length_works(query_1HTD.device, query_1HTD.dtype, num_heads, num_kv_heads, head_size, probed_window):
+        if _variable_length_works(query_1HTD.device, query_1HTD.dtype, num_heads, num_kv_heads, head_size, scale, probed_window):
             return _variable_length(lengths, query_1HTD, key_1JTD, value_1JTD, scale, window)
     return _one_by_one(lengths, [*batch.num_pads, 0][: len(lengths)], query_1HTD, key_1JTD, value_1JTD, scale, window)
 
@@ -63,30 +66,41 @@ def _variable_length(
     ends_S = torch.tensor([0, *lengths]).cumsum(0).to(torch.int32).to(query_1HTD.device, non_blocking=True)
     longest = max(lengths)
     q_THD, k_TJD, v_TJD = (tensor[0].transpose(0, 1).contiguous() for tensor in (query_1HTD, key_1JTD, value_1JTD))
-    left = -1 if window is None else window - 1
-    out_THD = varlen_attn(
-        q_THD,
-        k_TJD,
-        v_TJD,
-        ends_S,
-        ends_S,
-        longest,
-        longest,
+    options = kernel_options(
+        inspect.signature(varlen_attn).parameters.keys(),
         scale=scale,
-        window_size=(left, 0),
-        enable_gqa=q_THD.shape[1] != k_TJD.shape[1],
+        head_size=q_THD.shape[2],
+        window=window,
+        shares_heads=q_THD.shape[1] != k_TJD.shape[1],
     )
+    out_THD: torch.Tensor = varlen_attn(q_THD, k_TJD, v_TJD, ends_S, ends_S, longest, longest, **options)
     return out_THD[None]
+
+
+def kernel_options(accepted: AbstractSet[str], *, scale: float, head_size: int, window: int | None, shares_heads: bool) -> dict[str, Any]:
+    """Return how causal attention is asked of a torch whose `varlen_attn` accepts these parameters.
+
+    torch 2.10 has `is_causal` alone, 2.11 has `scale` and `window_size`, later ones want `enable_gqa` where heads share keys (before it
+    the kernel took that unasked). Raises ValueError for what a version cannot do.
+    """
+    options: dict[str, Any] = {"enable_gqa": True} if shares_heads and "enable_gqa" in accepted else {}
+    if "window_size" in accepted:
+        return options | {"scale": scale, "window_size": (-1 if window is None else window - 1, 0)}
+    if window is not None or not math.isclose(scale, head_size**-0.5):
+        raise ValueError(
+            f"this torch's varlen_attn takes neither a window nor a scale; torch {torch.__version__} is too old for this model"
+        )
+    return options | {"is_causal": True}
 
 
 @cache
 def _variable_length_works(
-    device: torch.device, dtype: torch.dtype, num_heads: int, num_kv_heads: int, head_size: int, window: int | None
+    device: torch.device, dtype: torch.dtype, num_heads: int, num_kv_heads: int, head_size: int, scale: float, window: int | None
 ) -> bool:
     """Say whether the kernel agrees with attention one by one for these heads, in the outputs and the gradients; log why not."""
     try:
-        error = _largest_error(device, dtype, num_heads, num_kv_heads, head_size, window)
-    except (ImportError, RuntimeError, TypeError, ValueError) as failure:  # no such kernel, another signature, sizes it does not take
+        error = _largest_error(device, dtype, num_heads, num_kv_heads, head_size, scale, window)
+    except (AttributeError, ImportError, RuntimeError, TypeError, ValueError) as failure:  # no such kernel, or not for such inputs
         log.warning("variable_length_attention_unusable", reason=str(failure)[:300])
         return False
     if not error < _TOLERANCE:
@@ -95,10 +109,9 @@ def _variable_length_works(
 
 
 def _largest_error(
-    device: torch.device, dtype: torch.dtype, num_heads: int, num_kv_heads: int, head_size: int, window: int | None
+    device: torch.device, dtype: torch.dtype, num_heads: int, num_kv_heads: int, head_size: int, scale: float, window: int | None
 ) -> float:
-    generator = torch.Generator().manual_seed(0)
-    num_rows, scale = sum(_PROBED_LENGTHS), head_size**-0.5
+    generator, num_rows = torch.Generator().manual_seed(0), sum(_PROBED_LENGTHS)
     heads = (num_heads, num_kv_heads, num_kv_heads)
     inputs = [torch.randn(1, count, num_rows, head_size, generator=generator).to(device, dtype) for count in heads]
     gradient_1THD = torch.randn(1, num_rows, num_heads, head_size, generator=generator).to(device, dtype)

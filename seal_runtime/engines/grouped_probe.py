@@ -29,7 +29,7 @@ def grouped_products_work(device: torch.device, dtype: torch.dtype, widths: set[
         return False
     try:
         error = _largest_error(device, dtype)
-    except RuntimeError as failure:  # a kernel that refuses; the loop over groups needs none
+    except (AttributeError, RuntimeError, TypeError) as failure:  # no such product, or one that refuses; the loop needs none
         log.warning("grouped_products_unusable", reason=str(failure)[:300])
         return False
     works = error < _TOLERANCE.get(dtype, _LOOSE)

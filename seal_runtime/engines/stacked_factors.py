@@ -56,8 +56,9 @@ class StackedFactors:
         assert self._scale_T1 is not None, "place comes first"
         a_KRI, b_KRO = self.layers[index]
         hidden_TR = torch.nn.functional.grouped_mm(x_TI, a_KRI.transpose(1, 2), offs=self._offsets_K)
-        delta_TO = torch.nn.functional.grouped_mm(hidden_TR, b_KRO, offs=self._offsets_K)
-        return delta_TO * self._scale_T1.to(delta_TO.dtype)
+        # In float32, because the rounding of a scale to bfloat16 would be the same error in every step; and where the rows are short.
+        scaled_TR = (hidden_TR * self._scale_T1).to(hidden_TR.dtype)
+        return torch.nn.functional.grouped_mm(scaled_TR, b_KRO, offs=self._offsets_K)
 
     def collect_gradients(self) -> None:
         """Hand the gradients of the stacks to the groups' factors."""

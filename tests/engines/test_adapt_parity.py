@@ -98,10 +98,12 @@ def test_exports_load_with_peft_and_give_the_logits_of_the_references_adapter(fa
     assert (ours - theirs).abs().max() < 1e-4
 
 
-def test_a_bfloat16_base_trains_adapters_close_to_those_of_float32(adapt_request, drain, tmp_path):
+@pytest.mark.parametrize("mode", ["grouped", "packed"])
+def test_a_bfloat16_base_trains_adapters_close_to_those_of_float32(mode, adapt_request, drain, tmp_path):
     """Over 48 steps the rounding of the base moves the adapter's change by a few per cent and not elsewhere."""
-    requests = [adapt_request(seed, **FAMILY_JOBS[0], output_dir=tmp_path / f"bfloat16-{seed}") for seed in (1, 2)]
-    results = drain(BatchedAdaptEngine(load_model("random:tiny-qwen2", "bfloat16"), num_slots=2), requests)
+    jobs = (FAMILY_JOBS[0], FAMILY_JOBS[0] | {"lora": {"rank": 3, "alpha": 5.0}})
+    requests = [adapt_request(seed, **job, output_dir=tmp_path / f"bfloat16-{seed}") for seed, job in enumerate(jobs, 1)]
+    results = drain(BatchedAdaptEngine(load_model("random:tiny-qwen2", "bfloat16"), num_slots=2, mode=mode), requests)
     plain = load_model("random:tiny-qwen2")
     for request in requests:
         assert isinstance(results[request.request_id], AdaptOutput)
