@@ -98,7 +98,9 @@ def served_topology(model: str, overrides: list[str]) -> Topology:
         "trainer": topology.trainer.model_copy(update={"count": 1}),
         "evaluator": topology.evaluator.model_copy(update={"count": 1, "share_engine": False}),
     }
-    topology = topology.model_copy(update=roles)
+    # The published drivers write a chat's turns into their texts.
+    model_config = topology.model.model_copy(update={"parse_special_tokens": True})
+    topology = topology.model_copy(update=roles | {"model": model_config})
     check_topology(topology, require_gpus=True)
     return topology
 

@@ -51,6 +51,9 @@ class ModelConfig(Section):
     chat: Literal["auto"] | bool = "auto"
     """Whether each prompt is put as a user's request into the model's chat template (instruct models). `auto`: when the name of the model
     has the word instruct, chat or it, as in Qwen2.5-7B-Instruct. Texts that the inner loop trains on stay as they are."""
+    parse_special_tokens: bool = False
+    """Whether special tokens that are written in a passage, a prompt or a self-edit (`<|im_end|>`) are those tokens to the model, as in the
+    published code. false: they are ordinary text, so that no text can end itself or somebody's turn."""
 
 
 class TaskConfig(Section):

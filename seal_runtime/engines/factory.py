@@ -25,6 +25,7 @@ def make_adapt_engine(
     device: str = "cpu",
     revision: str | None = None,
     chat: bool = False,
+    parse_special_tokens: bool = False,
     num_slots: int | Literal["auto"] = 16,
     lora: LoraSpec | None = None,
     max_tokens_per_step: int = 16_384,
@@ -35,7 +36,7 @@ def make_adapt_engine(
 ) -> AdaptEngine:
     """Make a trainer's engine: `batched` or `fake`. Raises ConfigError for what cannot be had.
 
-    `chat` puts prompts into the model's chat template.
+    `chat` puts prompts into the model's chat template; `parse_special_tokens` takes those that are written in texts for what they name.
     `num_slots` auto takes as many adapters of shape `lora` as fit into the GPU's free memory, and on CPU a fixed number.
     `threads` are torch's, for the whole process; with more than one, results on CPU are equal to rounding only (docs of PackedModel).
     `max_tokens_per_step` bounds the tokens, and so the memory, of one packed pass; on a GPU it is lowered to what fits. For
@@ -48,12 +49,12 @@ def make_adapt_engine(
     if engine != "batched":
         raise ConfigError(f"expected a trainer's engine to be one of {', '.join(ADAPT_ENGINES)}, got {engine!r}")
     from seal_runtime.engines.adapt import BatchedAdaptEngine
-    from seal_runtime.engines.chat_prompts import speaking_chat
+    from seal_runtime.engines.chat_prompts import spoken_to
     from seal_runtime.engines.device_capacity import capacity_on_device
     from seal_runtime.engines.model_loading import load_model
 
     _use_threads(threads)
-    loaded = speaking_chat(load_model(model, dtype, device, revision), chat)
+    loaded = spoken_to(load_model(model, dtype, device, revision), chat=chat, parse_special_tokens=parse_special_tokens)
     capacity = capacity_on_device(
         loaded,
         lora,
@@ -78,6 +79,7 @@ def make_generation_engine(
     device: str = "cpu",
     revision: str | None = None,
     chat: bool = False,
+    parse_special_tokens: bool = False,
     max_batch_rows: int = 512,
     threads: int = 1,
     mode: Literal["auto", "in-process", "async"] = "auto",
@@ -85,7 +87,7 @@ def make_generation_engine(
 ) -> GenerationEngine:
     """Make a proposer's or an evaluator's engine: `transformers`, `vllm` or `fake`. Raises ConfigError for what cannot be had.
 
-    `chat` puts prompts into the model's chat template.
+    `chat` puts prompts into the model's chat template; `parse_special_tokens` takes those that are written in texts for what they name.
     `mode` is for vllm: stepped on this thread, or in a process of its own; `auto` is the latter on a GPU.
     """
     args = dict(engine_args or {})
@@ -98,16 +100,23 @@ def make_generation_engine(
         if revision is not None:
             args.setdefault("revision", revision)
         return VllmGenerationEngine(
-            model, dtype=dtype, device=device, max_batch_rows=max_batch_rows, mode=mode, chat=chat, engine_args=args
+            model,
+            dtype=dtype,
+            device=device,
+            max_batch_rows=max_batch_rows,
+            mode=mode,
+            chat=chat,
+            parse_special_tokens=parse_special_tokens,
+            engine_args=args,
         )
     if engine != "transformers":
         raise ConfigError(f"expected a generation engine to be one of {', '.join(GENERATION_ENGINES)}, got {engine!r}")
-    from seal_runtime.engines.chat_prompts import speaking_chat
+    from seal_runtime.engines.chat_prompts import spoken_to
     from seal_runtime.engines.model_loading import load_model
     from seal_runtime.engines.transformers_generation import TransformersGenerationEngine
 
     _use_threads(threads)
-    loaded = speaking_chat(load_model(model, dtype, device, revision), chat)
+    loaded = spoken_to(load_model(model, dtype, device, revision), chat=chat, parse_special_tokens=parse_special_tokens)
     return _call(lambda **kwargs: TransformersGenerationEngine(loaded, **kwargs), engine, max_batch_rows=max_batch_rows, **args)
 
 

@@ -22,7 +22,8 @@ _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torc
 class LoadedModel:
     """A model in evaluation mode with frozen weights, and what an engine must know about it.
 
-    `speaks_chat`: its prompts are put into its chat template (`seal_runtime.engines.chat_prompts`).
+    `speaks_chat`: its prompts are put into its chat template (`seal_runtime.engines.chat_prompts`). `parses_special_tokens`: those that are
+    written in a text are those tokens to it (`seal_runtime.engines.special_tokens`).
     """
 
     name: str
@@ -33,6 +34,7 @@ class LoadedModel:
     stop_token_ids: frozenset[int]
     device: torch.device
     speaks_chat: bool = False
+    parses_special_tokens: bool = False
 
     @property
     def model_type(self) -> str:

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import torch
 
 from protocol.jobs import TrainingSequence
-from seal_runtime.engines.chat_prompts import chat_prompt_ids
 from seal_runtime.engines.model_loading import LoadedModel
 from seal_runtime.engines.pad_loss import parse_pad_loss
+from seal_runtime.engines.special_tokens import chat_token_ids, text_token_ids
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,12 +83,12 @@ def encode_sequences(loaded: LoadedModel, sequences: Sequence[TrainingSequence],
 
 def encode_prompt(loaded: LoadedModel, text: str) -> list[int]:
     """Return the tokens of a prompt, in the model's chat template where it speaks chat."""
-    return chat_prompt_ids(loaded, text) if loaded.speaks_chat else encode_text(loaded, text)
+    return chat_token_ids(loaded, text) if loaded.speaks_chat else encode_text(loaded, text)
 
 
 def encode_text(loaded: LoadedModel, text: str) -> list[int]:
     """Return the tokens of a text that something shall follow: with the tokenizer's own start token, without its end token."""
-    ids = list(loaded.tokenizer(text, verbose=False).input_ids)
+    ids = text_token_ids(loaded, text, with_start=True)
     if text and len(ids) > 1 and ids[-1] == loaded.eos_token_id and _adds_end(loaded):
         ids.pop()
     return ids
@@ -110,5 +110,5 @@ def _encode(loaded: LoadedModel, sequence: TrainingSequence, keeps_end: bool) ->
     end = [loaded.eos_token_id] if keeps_end else []
     if not sequence.prompt:
         return [], [*encode_text(loaded, sequence.completion), *end]
-    completion = loaded.tokenizer(sequence.completion, add_special_tokens=False, verbose=False).input_ids
+    completion = text_token_ids(loaded, sequence.completion, with_start=False)
     return encode_prompt(loaded, sequence.prompt), [*completion, *end]

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from protocol.errors import SealError
 from seal_runtime.engines.base import AnswerOutput, AnswerRequest, RequestFailed, SampleOutput, SampleRequest
-from seal_runtime.engines.chat_prompts import speaking_chat
+from seal_runtime.engines.chat_prompts import spoken_to
 from seal_runtime.engines.model_loading import resolve_model_path
 from seal_runtime.engines.policy_turns import Waiting, next_policy
 from seal_runtime.engines.prompt_fitting import fit_prompts
@@ -48,13 +48,25 @@ class VllmGenerationEngine:
     """Hands requests to vLLM and collects what it finishes at each step. vLLM itself bounds and schedules the batch."""
 
     def __init__(
-        self, model: str, *, dtype: str, device: str, max_batch_rows: int, mode: Mode, engine_args: EngineArgs, chat: bool = False
+        self,
+        model: str,
+        *,
+        dtype: str,
+        device: str,
+        max_batch_rows: int,
+        mode: Mode,
+        engine_args: EngineArgs,
+        chat: bool = False,
+        parse_special_tokens: bool = False,
     ) -> None:
         self._vllm, arguments = start_vllm(
             model, dtype=dtype, device=device, max_batch_rows=max_batch_rows, mode=mode, engine_args=engine_args
         )
         try:
-            self._prepare(model, self._vllm, arguments, device, chat)
+            revision = None if "revision" not in arguments else str(arguments["revision"])
+            skeleton = load_skeleton(model, revision, int(self._vllm.model_config.max_model_len))
+            self._loaded = spoken_to(skeleton, chat=chat, parse_special_tokens=parse_special_tokens)
+            self._prepare(self._vllm, arguments, device, base_folder(resolve_model_path(model), revision))
         except RuntimeError as error:  # the first generation shows what vLLM's kernels cannot do
             self._vllm.close()
             raise cannot_serve(model, engine_args, error) from error
@@ -62,12 +74,10 @@ class VllmGenerationEngine:
             self._vllm.close()
             raise
 
-    def _prepare(self, model: str, vllm: VllmDriver, arguments: EngineArgs, device: str, chat: bool) -> None:
-        revision = None if "revision" not in arguments else str(arguments["revision"])
-        self._loaded = speaking_chat(load_skeleton(model, revision, int(vllm.model_config.max_model_len)), chat)
+    def _prepare(self, vllm: VllmDriver, arguments: EngineArgs, device: str, weights: Path) -> None:
         shapes = linear_shapes(self._loaded.model)
         self._adapters = VllmAdapters(vllm, shapes, int(arguments["max_lora_rank"]))
-        self._policy = VllmPolicy(vllm, base_folder(resolve_model_path(model), revision), shapes, self._adapters.folder)
+        self._policy = VllmPolicy(vllm, weights, shapes, self._adapters.folder)
         self._takes_adapters = bool(arguments["enable_lora"])
         self._plain_rows_need_zeros = device == "cpu" and self._takes_adapters
         self._rounding = ROUNDING.get(str(vllm.model_config.dtype).removeprefix("torch."), max(ROUNDING.values()))

@@ -8,7 +8,7 @@ from protocol.jobs import TrainingSequence
 from seal_runtime.config.chat import speaks_chat
 from seal_runtime.config.topology import ModelConfig
 from seal_runtime.engines.base import AnswerRequest, Policy
-from seal_runtime.engines.chat_prompts import speaking_chat
+from seal_runtime.engines.chat_prompts import spoken_to
 from seal_runtime.engines.factory import make_adapt_engine, make_generation_engine
 from seal_runtime.engines.model_loading import load_model
 from seal_runtime.engines.training_sequences import encode_prompt, encode_sequences
@@ -34,18 +34,18 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_prompt_is_a_users_request_with_one_start(folder: Path) -> None:
     plain = load_model(str(folder))
-    loaded = speaking_chat(plain, True)
+    loaded = spoken_to(plain, chat=True, parse_special_tokens=False)
     wanted = plain.tokenizer("<s>[user] Who?\n[assistant] ", add_special_tokens=False).input_ids
     assert encode_prompt(loaded, "Who?") == wanted
     assert encode_prompt(plain, "Who?") != wanted
-    assert speaking_chat(plain, False) is plain
-    skeleton = speaking_chat(load_skeleton(str(folder), None, plain.context_length), True)
+    assert encode_prompt(spoken_to(plain, chat=False, parse_special_tokens=False), "Who?") == encode_prompt(plain, "Who?")
+    skeleton = spoken_to(load_skeleton(str(folder), None, plain.context_length), chat=True, parse_special_tokens=False)
     assert encode_prompt(skeleton, "Who?") == wanted
 
 
 def test_policy_updates_learn_in_the_template_and_inner_loops_on_plain_text(folder: Path) -> None:
     plain = load_model(str(folder))
-    loaded = speaking_chat(plain, True)
+    loaded = spoken_to(plain, chat=True, parse_special_tokens=False)
     sequences = (
         TrainingSequence(prompt="Write.", completion="An edit", weight=1.0),
         TrainingSequence(prompt="", completion="Title\nA line", weight=1.0),
