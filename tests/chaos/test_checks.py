@@ -243,8 +243,7 @@ def test_the_cost_counts_jobs_that_were_begun_again(run: RunDirectory, finished:
     calm_dir = Path(finished["calm_dir"])
     cost = measure_cost(run.root, audit, calm_dir, calm)
     assert cost.num_jobs == len(audit.rows)
-    assert cost.num_redone_calm == 0
-    assert cost.num_redone > 0
+    assert cost.num_redone > cost.num_redone_calm
     assert cost.num_redone == finished["cost"]["num_redone"]
 
 

@@ -110,37 +110,30 @@ def test_a_cut_hits_the_named_agent_only_and_it_may_come_back(proxy: BusProxy) -
 
 
 def test_a_shut_door_lets_nobody_in_until_its_time_is_over(proxy: BusProxy) -> None:
-    proxy.cut(["one"], shut_seconds=0.5)
     started = time.monotonic()
-    refused = 0
+    proxy.cut(["one"], shut_seconds=0.5)
 
     def answers() -> bool:
-        nonlocal refused
         with contextlib.suppress(OSError), dial(proxy, "one") as connection:
-            if ask(connection, b"x") == b"a:x":
-                return True
-        refused += 1
+            return ask(connection, b"x") == b"a:x"
         return False
 
     until(answers, "the door opens")
-    assert refused > 0
-    assert time.monotonic() - started >= 0.3
+    assert time.monotonic() - started >= 0.5
 
 
 def test_what_is_held_arrives_later_and_whole(proxy: BusProxy) -> None:
     with dial(proxy, "one") as one:
         assert ask(one, b"x") == b"a:x"
-        proxy.hold(["one"], 0.5)
-        time.sleep(0.05)
         started = time.monotonic()
+        proxy.hold(["one"], 0.5)
         assert ask(one, b"y") == b"a:y"
-        assert time.monotonic() - started >= 0.3
+        assert time.monotonic() - started >= 0.5
 
 
 def test_a_slow_door_delays_each_piece(proxy: BusProxy) -> None:
     with dial(proxy, "one") as one:
         proxy.slow(["one"], 60.0, 0.2)
-        time.sleep(0.05)
         started = time.monotonic()
         assert ask(one, b"y") == b"a:y"
         assert time.monotonic() - started >= 0.35

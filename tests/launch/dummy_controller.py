@@ -1,6 +1,6 @@
 """A controller without a run behind it, over the real bus: answers status and stop requests. `dummy_controller.py RUN_DIR SECONDS CODE`.
 
-Ends with CODE after SECONDS, with 3 when it is asked to stop.
+Ends with CODE SECONDS after the first question, with 3 when it is asked to stop.
 """
 
 import sys
@@ -11,6 +11,8 @@ from protocol.messages import Done, DrainRequest, Reject, StatusReply, StatusReq
 from protocol.router import ControllerSocket
 from protocol.security import write_connection_file
 from protocol.status import RunStatus, StudyStatus
+
+UNASKED_SECONDS = 60.0
 
 
 def status(phase: str, elapsed_seconds: float) -> RunStatus:
@@ -52,16 +54,20 @@ def status(phase: str, elapsed_seconds: float) -> RunStatus:
 
 
 def main() -> int:
-    """Serve until the time is up or somebody asks to stop; return the exit code."""
+    """Serve until the time since the first question is up, or somebody asks to stop; return the exit code."""
     run_dir, seconds, code = Path(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3])
     socket = ControllerSocket.bind("tcp://127.0.0.1:0", run_id="dummy", curve=True)
     connection = run_dir / "connection.json"
     write_connection_file(socket.connection, connection)
     began = time.monotonic()
+    end = began + UNASKED_SECONDS
+    was_asked = False
     try:
-        while time.monotonic() < began + seconds:
+        while time.monotonic() < end:
             for peer, message in socket.poll(0.05):
                 if isinstance(message, StatusRequest):
+                    if not was_asked:
+                        was_asked, end = True, time.monotonic() + seconds
                     socket.send(peer, StatusReply(status=status("running", time.monotonic() - began)))
                 elif isinstance(message, DrainRequest):
                     socket.send(peer, Done() if message.agent == "trainer-0" else Reject(reason=f"there is no agent {message.agent}"))

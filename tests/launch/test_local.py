@@ -138,7 +138,10 @@ def test_a_dead_controller_resumes_and_its_agents_stay(tmp_path: Path) -> None:
 
 
 def test_a_controller_that_dies_too_often_ends_the_run(tmp_path: Path) -> None:
-    back = backend(tmp_path, SERVE + "time.sleep(0.3)\nos.kill(os.getpid(), 11)", {}, max_restarts=1)
+    dies = (
+        "while not pathlib.Path('trainer-0.lives').exists():\n    time.sleep(0.01)\nos.kill(os.getpid(), 11)"  # once it was seen to serve
+    )
+    back = backend(tmp_path, SERVE + dies, {"trainer-0": FOREVER}, max_restarts=1)
     try:
         back.start()
         poll_until(back, lambda: back.exit_code is not None, "the run is given up")

@@ -1,8 +1,17 @@
-"""Which children of a process are vLLM's: those that multiprocessing spawned. One that ends while it is looked at is none."""
+"""Which children of a process are vLLM's (those that multiprocessing spawned), and their memory. One that ends while it is looked at is none."""
 
 import contextlib
 
 import psutil
+
+
+def resident_bytes() -> int:
+    """Return what this process and its descendants hold in memory."""
+    total = psutil.Process().memory_info().rss
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            total += child.memory_info().rss
+    return int(total)
 
 
 def spawned_engines(pid: int, *, recursive: bool) -> list[psutil.Process]:

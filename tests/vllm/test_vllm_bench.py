@@ -6,16 +6,19 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from seal_runtime.cli.doctor_checks import check_vllm
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
+@pytest.mark.timeout(600)
 def test_both_engines_are_measured_side_by_side_and_agree():
     options = ["--adapters", "1,3", "--questions", "4", "--repeats", "2", "--topology", "examples/quickstart-vllm.yaml", "--json"]
     command = [sys.executable, "-m", "seal_runtime.cli", "bench", "generation", *options]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=240, check=False)
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=540, check=False)
     assert done.returncode == 0, done.stderr[-4000:]
     result = json.loads(done.stdout)
     measured = [(arm["engine"], arm["num_adapters"]) for arm in result["answering"]]

@@ -27,6 +27,7 @@ from seal_runtime.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parents[2]
 DEADLINE_SECONDS = 240.0
+pytestmark = pytest.mark.timeout(600)
 SMALL = {"max_loras": 2, "max_lora_rank": 8, "max_num_seqs": 16}
 
 

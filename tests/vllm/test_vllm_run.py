@@ -20,7 +20,7 @@ def _launch(folder, *overrides):
     arguments = [f"--set={override}" for override in ("proposer.sampling.temperature=0.0", *overrides)]
     command = [sys.executable, "-m", "seal_runtime.cli", "launch", "examples/quickstart-vllm.yaml", "--run-dir", str(folder), *arguments]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=240, check=False)
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=480, check=False)
     assert done.returncode == 0, f"{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
     return RunDirectory(folder)
 
@@ -44,7 +44,7 @@ def _check_receipts(results):
         assert row.result.receipt.probe_delta > 1e-4
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1000)
 def test_the_same_quickstart_runs_on_either_engine_with_equal_edits_answers_and_policy(tmp_path):
     ours, our_policies = _read(_launch(tmp_path / "vllm"))
     _check_receipts(ours)
