@@ -1,4 +1,7 @@
-"""Which children of a process are vLLM's (those that multiprocessing spawned), and their memory. One that ends while it is looked at is none."""
+"""The children of a process: which are vLLM's (those that multiprocessing spawned), and their memory.
+
+One that ends while it is looked at is none.
+"""
 
 import contextlib
 
