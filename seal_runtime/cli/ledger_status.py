@@ -11,10 +11,11 @@ ENDED = ("done", "stopped", "failed")
 
 
 def status_from_ledger(run: RunDirectory) -> RunStatus:
-    """Return the status that the last controller left. A run whose controller vanished without a word is `interrupted`.
+    """Return the status that the last controller left. One that left no word makes a run `interrupted`, or `starting` under a launcher.
 
     Raises LedgerError without a ledger, ConfigError or DataError when the task cannot be made again.
     """
+    from launch.run_setup import is_claimed
     from seal_runtime.config.loading import load_resolved
     from seal_runtime.controller.recovery import committed_records
     from seal_runtime.controller.state import RunState
@@ -33,6 +34,7 @@ def status_from_ledger(run: RunDirectory) -> RunStatus:
         started_at=float(meta.get("started_at", 0.0)),
         active_seconds=float(meta.get("active_seconds", 0.0)),
     )
+    without_a_word = "starting" if is_claimed(run) else "interrupted"
     now = time.monotonic()
     state.begin(now, committed)
     status = state.status(now)
@@ -43,7 +45,7 @@ def status_from_ledger(run: RunDirectory) -> RunStatus:
     return replace(
         status,
         wanted=tuple(wanted.values()),
-        phase=phase if phase in ENDED else "interrupted",
+        phase=phase if phase in ENDED else without_a_word,
         eta_seconds=None,
         problems=(*problems, *status.problems),
     )

@@ -24,7 +24,9 @@ def status(
     directory = find_run(run)
     found, source = current_status(directory)
     if as_json:
-        print(json.dumps({"run_dir": str(directory.root), "source": source} | asdict(found), indent=2))
+        pid = _controller_pid(directory) if source == "bus" else None
+        where = {"run_dir": str(directory.root), "source": source, "controller_pid": pid}
+        print(json.dumps(where | asdict(found), indent=2))
         return
     from rich.console import Console
 
@@ -47,6 +49,17 @@ def current_status(run: RunDirectory) -> tuple[RunStatus, str]:
     finally:
         observer.close()
     return (live, "bus") if live is not None else (status_from_ledger(run), "ledger")
+
+
+def _controller_pid(run: RunDirectory) -> int | None:
+    """Return the process of the controller that answers; None when it has just ended."""
+    from protocol.errors import ChannelError
+    from protocol.security import read_connection_file
+
+    try:
+        return read_connection_file(run.connection).controller_pid
+    except ChannelError:
+        return None
 
 
 def stop(

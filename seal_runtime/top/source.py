@@ -15,6 +15,7 @@ LEDGER_EVERY_SECONDS = 5.0
 AWAY = "the controller does not answer; this is the last that was heard"
 OVER = "the run is over"
 BROKEN_OFF = "no controller is there; this is what the ledger holds: `seal-runtime resume` continues the run"
+_LEDGER_NOTES = {"interrupted": BROKEN_OFF, "starting": AWAY}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +74,7 @@ class RunSource:
             status = from_ledger()
         except SealError as error:
             return Reading(status=self._observer.last_status, note=f"{AWAY} ({error})")
-        return Reading(status=self._with_agents(status), note=BROKEN_OFF if status.phase == "interrupted" else OVER)
+        return Reading(status=self._with_agents(status), note=_LEDGER_NOTES.get(status.phase, OVER))
 
     def _with_agents(self, status: RunStatus) -> RunStatus:
         """Return the ledger's status with what only the controller knew: how the time was spent."""

@@ -14,6 +14,9 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 from live_runs import DEADLINE_SECONDS, TOPOLOGY, Answer, command, environment, launched, processes_of, running, seal, status_of, until
 
+from launch.run_setup import claim
+from seal_runtime.store.run_directory import RunDirectory
+
 
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -162,12 +165,17 @@ def test_an_agent_joins_works_and_is_drained(going: tuple[str, subprocess.Popen[
 
 def test_a_killed_launcher_leaves_no_process_and_the_run_can_be_read(going: tuple[str, subprocess.Popen[str]], workplace: Path) -> None:
     name, process = going
+    run = RunDirectory(workplace / "runs" / name)
+    controller = Path(f"/proc/{status_of(name, workplace)['controller_pid']}/cmdline")
+    assert b"seal_runtime.controller" in controller.read_bytes()
     process.kill()
     process.wait()
-    until(lambda: processes_of(workplace / "runs" / name) == [], "everything is gone")
+    until(lambda: processes_of(run.root) == [], "everything is gone")
     status = status_of(name, workplace)
-    assert (status["source"], status["phase"]) == ("ledger", "interrupted")
+    assert (status["source"], status["controller_pid"], status["phase"]) == ("ledger", None, "interrupted")
     assert int(str(status["items_done"])) > 0
+    with claim(run):  # what a launcher holds whose controller is not up yet
+        assert status_of(name, workplace)["phase"] == "starting"
 
 
 def test_a_policy_is_exported(finished: Answer, workplace: Path) -> None:
