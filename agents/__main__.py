@@ -14,6 +14,7 @@ from agents import environment
 from protocol.errors import SealError
 from protocol.jobs import ROLES, Role
 from seal_runtime.errors import ConfigError
+from seal_runtime.parent_watch import follow_parent
 
 EXIT_DISMISSED = 6
 """For the launcher: the run was over, said a controller. If it goes on nevertheless (that controller died), the agent is needed again."""
@@ -25,6 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     if arguments.die_with_parent:
         environment.die_with_parent()
+    follow_parent()
     environment.pin_devices(arguments.gpu)
     # Imported only now: nothing that could load torch may come before the devices are pinned.
     from agents.base import Agent

@@ -33,7 +33,7 @@ def limit_threads(num_threads: int) -> None:
 
 
 def die_with_parent() -> None:
-    """Have the kernel kill this process when its parent ends (Linux; elsewhere the parent must do it)."""
+    """Have the kernel kill this process when its parent ends (Linux; elsewhere `seal_runtime.parent_watch` does it)."""
     parent = os.getppid()
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)

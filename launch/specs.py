@@ -4,7 +4,6 @@ Invariant: a process sees exactly the devices of its section. They are pinned tw
 starts and by `--gpu`, so that a command line copied out of a log does the same on its own.
 """
 
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Literal
 from protocol.jobs import ROLES, Role
 from seal_runtime.config.agents import AgentConfig
 from seal_runtime.config.topology import Topology
+from seal_runtime.own_modules import import_environment, module_command
 
 CONTROLLER = "controller"
 
@@ -39,8 +39,8 @@ class AgentSpec:
 
 def controller_spec(run_dir: Path) -> AgentSpec:
     """Return the controller's process. It needs neither a GPU nor more than one thread."""
-    argv = (sys.executable, "-m", "seal_runtime.controller", "--run-dir", str(run_dir))
-    return AgentSpec(name=CONTROLLER, role="controller", argv=argv, env=_environment((), threads=1), gpus=())
+    argv = [*module_command("seal_runtime.controller"), "--run-dir", str(run_dir)]
+    return AgentSpec(name=CONTROLLER, role="controller", argv=tuple(argv), env=_environment((), threads=1), gpus=())
 
 
 def agent_specs(topology: Topology, *, connection: Path, log_dir: Path, counts: Mapping[Role, int] | None = None) -> list[AgentSpec]:
@@ -72,7 +72,7 @@ def agent_spec(
     first = index * section.gpus_per_agent
     gpus = section.gpus[first : first + section.gpus_per_agent]
     roles = "+".join((role, *also))
-    argv = [sys.executable, "-m", "agents", roles, "--connection", str(connection), "--name", name, "--log-dir", str(log_dir)]
+    argv = [*module_command("agents"), roles, "--connection", str(connection), "--name", name, "--log-dir", str(log_dir)]
     if gpus:
         argv += ["--gpu", device_list(gpus)]
     argv.append("--die-with-parent")
@@ -92,4 +92,5 @@ def _environment(gpus: tuple[int, ...], *, threads: int) -> dict[str, str]:
         "MKL_NUM_THREADS": str(threads),
         "TOKENIZERS_PARALLELISM": "false",
         "PYTHONUNBUFFERED": "1",
+        **import_environment(),
     }

@@ -4,7 +4,6 @@ Invariant: it does not outlive the launcher (tether), and its end costs the laun
 """
 
 import signal
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from launch.restarts import RestartBudget
 from launch.specs import AgentSpec
 from seal_runtime.config.topology import Topology
 from seal_runtime.errors import LaunchError
+from seal_runtime.own_modules import import_environment, module_command
 from seal_runtime.store.run_directory import RunDirectory
 
 END_SECONDS = 20.0
@@ -39,8 +39,8 @@ def tracking(topology: Topology, run: RunDirectory) -> Iterator[None]:
 
 
 def _started(run: RunDirectory) -> Child | None:
-    argv = (sys.executable, "-m", "seal_runtime.trackers", "--run-dir", str(run.root))
-    spec = AgentSpec(name=NAME, role="controller", argv=argv, env={"CUDA_VISIBLE_DEVICES": ""}, gpus=())
+    argv = (*module_command("seal_runtime.trackers"), "--run-dir", str(run.root))
+    spec = AgentSpec(name=NAME, role="controller", argv=argv, env={"CUDA_VISIBLE_DEVICES": "", **import_environment()}, gpus=())
     child = Child(spec=spec, output=run.logs / f"{NAME}.out", budget=RestartBudget(max_restarts=0))
     try:
         child.start()

@@ -57,7 +57,10 @@ ALLOWED: dict[str, set[str]] = {
     },
     "seal_runtime/seal": {"protocol", "seal_runtime.tasks", "seal_runtime.config", "seal_runtime.ledger"},
 }  # fmt: skip
-COMMON = {"seal_runtime", "seal_runtime.errors", "seal_runtime.seeds", "seal_runtime.logging", "seal_runtime.calls"}
+COMMON = {
+    "seal_runtime", "seal_runtime.errors", "seal_runtime.seeds", "seal_runtime.logging", "seal_runtime.calls", "seal_runtime.own_modules",
+    "seal_runtime.parent_watch",
+}  # fmt: skip
 
 
 def _imports(path: Path) -> set[str]:

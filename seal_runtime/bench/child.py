@@ -8,15 +8,16 @@ from collections.abc import Callable, Sequence
 from typing import IO
 
 from seal_runtime.errors import LaunchError
+from seal_runtime.own_modules import import_environment
 
 
 class Child:
     """Starts a command with `text` on its standard input. `usage` is what it used, once it has ended."""
 
     def __init__(self, command: Sequence[str], text: str = "") -> None:
-        self.name = " ".join(command[1:3])
+        self.name = " ".join(command[2:4])
         self.usage: resource.struct_rusage | None = None
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        environment = os.environ | import_environment() | {"OMP_NUM_THREADS": "1"}
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, env=environment, text=True)
         stdin: IO[str] | None = self._process.stdin
         assert stdin is not None, "opened with a pipe"

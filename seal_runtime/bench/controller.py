@@ -7,7 +7,6 @@ everything of a run except the models. The same is done for a tenth of the jobs,
 import json
 import resource
 import shutil
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -25,6 +24,7 @@ from seal_runtime.bench.controller_load import ControllerLoad
 from seal_runtime.bench.controller_results import ControllerResult, ControllerRun, measured_run
 from seal_runtime.config.loading import dump_topology
 from seal_runtime.errors import ConfigError
+from seal_runtime.own_modules import module_command
 from seal_runtime.store.run_directory import RunDirectory
 
 START_SECONDS = 60.0
@@ -75,7 +75,7 @@ def _measure(load: ControllerLoad, num_processes: int, run_dir: Path, tell: Tell
     tell(f"{load.total_jobs:,} jobs, {load.num_agents:,} agents in {num_processes} process(es) ...")
     children: list[Child] = []
     try:
-        controller = Child([sys.executable, "-m", "seal_runtime.controller", "--run-dir", str(run.root)])
+        controller = Child([*module_command("seal_runtime.controller"), "--run-dir", str(run.root)])
         children.append(controller)
         controller.wait("did not listen", run.connection.exists, START_SECONDS)
         outs = [run.root / f"agents-{index}.json" for index in range(num_processes)]
@@ -99,7 +99,7 @@ def _measure(load: ControllerLoad, num_processes: int, run_dir: Path, tell: Tell
 def _agents_process(load: ControllerLoad, agents: list[tuple[Role, str]], run: RunDirectory, out: Path) -> Child:
     options = ["--connection", str(run.connection), "--capacity", str(load.capacity), "--job-seconds", str(load.job_seconds)]
     options += ["--joined", str(out.with_suffix(".joined")), "--go", str(run.root / GO_FILE), "--out", str(out)]
-    return Child([sys.executable, "-m", "seal_runtime.bench.controller_agents", *options], json.dumps(agents))
+    return Child([*module_command("seal_runtime.bench.controller_agents"), *options], json.dumps(agents))
 
 
 def _watch(run: RunDirectory, children: Sequence[Child], tell: Tell) -> None:

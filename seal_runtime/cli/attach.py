@@ -10,6 +10,7 @@ import typer
 from protocol.jobs import ROLES, Role
 from seal_runtime.cli.runs import RunArgument, find_run, short_path
 from seal_runtime.errors import ConfigError, LaunchError
+from seal_runtime.own_modules import import_environment, module_command
 
 REQUEST_TIMEOUT_SECONDS = 5.0
 SHARED = "proposer+evaluator"
@@ -34,7 +35,7 @@ def attach(
     command += ["--store", str(store)] if store is not None else []
     command += ["--controller-timeout", f"{controller_timeout:g}"] if controller_timeout is not None else []
     sys.stdout.flush()
-    os.execv(command[0], command)
+    os.execve(command[0], command, os.environ | import_environment())
 
 
 def attach_command(roles: tuple[Role, ...], *, run: str | None, connect: Path | None, gpu: str | None, name: str) -> list[str]:
@@ -48,7 +49,7 @@ def attach_command(roles: tuple[Role, ...], *, run: str | None, connect: Path | 
         connection, log_dir = directory.connection, directory.logs
     if not connection.is_file():
         raise LaunchError(f"no run answers at {connection}: it has ended or not begun; `seal-runtime resume` continues a run")
-    command = [sys.executable, "-m", "agents", "+".join(roles), "--connection", str(connection), "--console"]
+    command = [*module_command("agents"), "+".join(roles), "--connection", str(connection), "--console"]
     command += ["--name", name] if name else []
     command += ["--gpu", gpu] if gpu is not None else []
     return command + (["--log-dir", str(log_dir)] if log_dir is not None else [])

@@ -30,6 +30,7 @@ from seal_runtime.controller.state import RunState
 from seal_runtime.errors import ConfigError
 from seal_runtime.ledger import Ledger, LedgerReader
 from seal_runtime.logging import configure_logging
+from seal_runtime.parent_watch import follow_parent
 from seal_runtime.store.adapters import AdapterStore
 from seal_runtime.store.log_file import Rotation
 from seal_runtime.store.run_directory import RunDirectory
@@ -49,6 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--run-dir", type=Path, required=True, help="run directory that holds topology.resolved.yaml")
     parser.add_argument("--console", action="store_true", help="also print readable log lines on stderr")
     options = parser.parse_args(arguments)
+    follow_parent()
     _allow_open_files()
     stop = _StopSignals()
     try:

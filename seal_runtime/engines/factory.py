@@ -2,9 +2,12 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import Literal, TypeVar
 
 from protocol.jobs import LoraSpec
+from seal_runtime.config.hub_reach import forgo_unreachable_hub
+from seal_runtime.config.references import is_hub_name
 from seal_runtime.engines.base import AdaptEngine, GenerationEngine
 from seal_runtime.engines.capacity import SLOTS_ON_CPU
 from seal_runtime.engines.fake import FakeAdaptEngine, FakeGenerationEngine
@@ -48,6 +51,7 @@ def make_adapt_engine(
         return _call(FakeAdaptEngine, engine, num_slots=slots or SLOTS_ON_CPU, **args)
     if engine != "batched":
         raise ConfigError(f"expected a trainer's engine to be one of {', '.join(ADAPT_ENGINES)}, got {engine!r}")
+    _look_for_hub(model)
     from seal_runtime.engines.adapt import BatchedAdaptEngine
     from seal_runtime.engines.chat_prompts import spoken_to
     from seal_runtime.engines.device_capacity import capacity_on_device
@@ -94,6 +98,7 @@ def make_generation_engine(
     max_batch_rows = int(args.pop("max_batch_rows", max_batch_rows)) if engine != "vllm" else max_batch_rows
     if engine == "fake":
         return _call(FakeGenerationEngine, engine, max_batch_rows=max_batch_rows, **args)
+    _look_for_hub(model)
     if engine == "vllm":
         from seal_runtime.engines.vllm_generation import VllmGenerationEngine
 
@@ -118,6 +123,12 @@ def make_generation_engine(
     _use_threads(threads)
     loaded = spoken_to(load_model(model, dtype, device, revision), chat=chat, parse_special_tokens=parse_special_tokens)
     return _call(lambda **kwargs: TransformersGenerationEngine(loaded, **kwargs), engine, max_batch_rows=max_batch_rows, **args)
+
+
+def _look_for_hub(model: str) -> None:
+    """Before the hub's libraries are imported: see whether the hub is there, if the model may come from it."""
+    if is_hub_name(model) and not Path(model).is_dir():
+        forgo_unreachable_hub()
 
 
 def _call(make: Callable[..., _Engine], engine: str, **args: str | int | float | bool) -> _Engine:

@@ -84,8 +84,9 @@ def _load_pretrained(path: str, dtype: torch.dtype, device: str, revision: str |
         tokenizer = AutoTokenizer.from_pretrained(path, revision=revision)
         model = AutoModelForCausalLM.from_pretrained(path, dtype=dtype, use_safetensors=True, revision=revision)
     except (OSError, ValueError, KeyError) as error:
-        offline = os.environ.get("HF_HUB_OFFLINE", "0") not in ("", "0")
-        hint = "HF_HUB_OFFLINE is set, so only the local cache was searched" if offline else "is the name right and the hub reachable?"
+        hint = "is the name right and the hub reachable?"
+        if os.environ.get("HF_HUB_OFFLINE", "0") not in ("", "0"):
+            hint = "HF_HUB_OFFLINE is set or the hub cannot be reached, so only the local cache was searched"
         if Path(path).is_dir():
             hint = "is the folder a complete causal language model with its tokenizer?"
         raise ConfigError(f"cannot load model {path!r}: {hint} ({_first_line(error)})") from error

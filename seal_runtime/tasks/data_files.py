@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from seal_runtime.config.hub_reach import forgo_unreachable_hub
 from seal_runtime.config.references import hub_data_reference, is_data_file
 from seal_runtime.config.yaml_source import describe
 from seal_runtime.errors import DataError
@@ -88,6 +89,7 @@ def _parquet_rows(path: Path) -> list[Row]:
 
 def _hub_rows(data: str) -> list[Row]:
     name, split = hub_data_reference(data)
+    forgo_unreachable_hub()
     import datasets
 
     try:

@@ -14,6 +14,7 @@ import structlog
 
 from seal_runtime.config.loading import load_resolved
 from seal_runtime.logging import configure_logging
+from seal_runtime.parent_watch import follow_parent
 from seal_runtime.store.run_directory import RunDirectory
 from seal_runtime.trackers.feed import Feed
 from seal_runtime.trackers.registry import OPENERS
@@ -28,6 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m seal_runtime.trackers", description="Send a run's figures to its trackers.")
     parser.add_argument("--run-dir", type=Path, required=True, help="run directory that holds topology.resolved.yaml")
     options = parser.parse_args(arguments)
+    follow_parent()
     leave = threading.Event()
 
     def asked(number: int, frame: FrameType | None) -> None:

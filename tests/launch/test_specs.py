@@ -43,7 +43,7 @@ def test_threads_are_bound_before_the_process_starts() -> None:
 
 def test_command_line_can_be_typed_by_hand() -> None:
     argv = specs_of(Topology())["proposer-0"].argv
-    assert argv[1:4] == ("-m", "agents", "proposer")
+    assert argv[1:5] == ("-P", "-m", "agents", "proposer")
     assert argv[argv.index("--connection") + 1] == "/runs/x/connection.json"
     assert argv[argv.index("--name") + 1] == "proposer-0"
     assert argv[-1] == "--die-with-parent"
@@ -55,13 +55,13 @@ def test_one_process_serves_two_roles_where_they_share_an_engine() -> None:
     assert list(specs) == ["proposer-0+evaluator-0", "proposer-1+evaluator-1", "trainer-0", "critic-0"]
     spec = specs["proposer-1+evaluator-1"]
     assert (spec.roles, spec.gpus) == (("proposer", "evaluator"), (6,))
-    assert spec.argv[1:4] == ("-m", "agents", "proposer+evaluator")
+    assert spec.argv[1:5] == ("-P", "-m", "agents", "proposer+evaluator")
     assert spec.argv[spec.argv.index("--name") + 1] == "proposer-1+evaluator-1"
 
 
 def test_controller_sees_no_gpu() -> None:
     spec = controller_spec(Path("/runs/x"))
-    assert spec.argv[1:] == ("-m", "seal_runtime.controller", "--run-dir", "/runs/x")
+    assert spec.argv[1:] == ("-P", "-m", "seal_runtime.controller", "--run-dir", "/runs/x")
     assert spec.env["CUDA_VISIBLE_DEVICES"] == ""
 
 
