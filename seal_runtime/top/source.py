@@ -52,7 +52,7 @@ class RunSource:
         if live is not None:
             self._kept, self._ledger_due = None, 0.0
             return Reading(status=live, note="")
-        if self._from_ledger is not None and time.monotonic() >= self._ledger_due:
+        if self._from_ledger is not None and not self._is_over and time.monotonic() >= self._ledger_due:
             self._ledger_due = time.monotonic() + LEDGER_EVERY_SECONDS
             self._kept = self._read_ledger(self._from_ledger) or self._kept
         return self._kept or self._last()
@@ -60,6 +60,11 @@ class RunSource:
     def close(self) -> None:
         """Disconnect."""
         self._observer.close()
+
+    @property
+    def _is_over(self) -> bool:
+        """Say whether the ledger has told the end: a long one takes seconds to read, and only a controller can add to it."""
+        return self._kept is not None and self._kept.note == OVER
 
     def _last(self) -> Reading:
         status = self._observer.last_status
