@@ -1,7 +1,8 @@
 """Remember that somebody asked the launcher to stop, without breaking into whatever it was doing.
 
 A handler that raised could strike between the start of a process and the moment its owner knows of it. So the handlers only
-count, and the launcher looks at the count ten times a second. The first signal stops in good order, the second at once.
+count, and the launcher looks at the count ten times a second. The first signal stops in good order, the second at once. Who was started
+under `nohup` does not hear of a closed terminal.
 """
 
 import signal
@@ -21,6 +22,8 @@ class StopSignals:
 
     def __enter__(self) -> Self:
         for number in STOP_SIGNALS:
+            if number is signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN:
+                continue
             self._before.append((number, signal.signal(number, self._remember)))
         return self
 

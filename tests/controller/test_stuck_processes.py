@@ -9,7 +9,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -117,7 +116,7 @@ def make_run(tmp_path: Path, make_topology: MakeTopology) -> Iterator[Callable[.
 
 
 def test_a_hung_step_is_named_with_its_stack_and_then_ended(make_run: Callable[..., Run]) -> None:
-    run = make_run(step_timeout_seconds=6.0)
+    run = make_run(step_timeout_seconds=9.0)
     agent = run.start_agent("sleep", 600)
     line = run.problem(r"in one step for \d+ s, .* at .*hang_without_the_lock")
     assert re.match(
@@ -179,7 +178,6 @@ def test_a_long_step_is_named_and_keeps_its_jobs(make_run: Callable[..., Run]) -
     wait_for(lambda: bool(run.held_by("proposer-0")))
     jobs = run.held_by("proposer-0")
     run.problem(r"proposer-0 \(proposer\) has been in one step for \d+ s.*hang_without_the_lock")
-    began = time.monotonic()
 
     def rows() -> dict[str, tuple[str, int]]:
         with LedgerReader(run.folder / "ledger.sqlite") as reader:
@@ -188,5 +186,4 @@ def test_a_long_step_is_named_and_keeps_its_jobs(make_run: Callable[..., Run]) -
     wait_for(lambda: set(jobs) <= rows().keys())
     assert {rows()[job] for job in jobs} == {("proposer-0", 1)}
     assert agent.poll() is None
-    assert time.monotonic() - began < 60
     wait_for(lambda: not any("in one step" in line for line in status_of(run.folder).problems))

@@ -1,9 +1,11 @@
+import contextlib
 import io
 import os
 import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -99,7 +101,7 @@ def test_a_silent_controller_is_not_waited_for_for_ever(tmp_path: Path) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_each_stop_signal_is_counted_and_handlers_come_back(number: signal.Signals) -> None:
     before = signal.getsignal(number)
-    with StopSignals() as signals:
+    with listening_to(number), StopSignals() as signals:
         os.kill(os.getpid(), number)
         until(lambda: signals.count, "the signal came")
         assert signals.first is number
@@ -107,6 +109,29 @@ def test_each_stop_signal_is_counted_and_handlers_come_back(number: signal.Signa
         os.kill(os.getpid(), number)
         until(signals.impatient, "the second signal came")
     assert signal.getsignal(number) is before
+
+
+def test_a_closed_terminal_is_nothing_to_a_launcher_under_nohup() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with StopSignals() as signals:
+            os.kill(os.getpid(), signal.SIGHUP)
+            os.kill(os.getpid(), signal.SIGINT)
+            until(lambda: signals.count, "a signal came")
+        assert (signals.count, signals.first) == (1, signal.SIGINT)
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+@contextlib.contextmanager
+def listening_to(number: signal.Signals) -> Iterator[None]:
+    """Take the signal as a process does that was started in the foreground, however pytest was."""
+    before = signal.signal(number, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
 
 
 def test_the_observer_says_none_for_a_run_that_is_not_there(tmp_path: Path) -> None:
