@@ -1,7 +1,10 @@
-"""A log line for people: local time, level, agent, event, then the other fields; in colours where the terminal has them."""
+"""A log line for people: local time, level, agent, event, then the other fields; in colours where the terminal has them.
+
+A time of another day has its date.
+"""
 
 import zlib
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 import typer
@@ -36,14 +39,17 @@ def _parts(line: LogLine) -> tuple[str, str, str, str, str]:
     fields = line.fields
     name = str(fields.get("agent") or fields.get("role") or "-")
     rest = " ".join(f"{_safe(key)}={_value(value)}" for key, value in fields.items() if key not in SHOWN_FIRST)
-    return _clock_time(line.time), _safe(str(fields.get("level", "info"))), _safe(name), _safe(str(fields.get("event", ""))), rest
+    time = clock_time(line.time, date.today())
+    return time, _safe(str(fields.get("level", "info"))), _safe(name), _safe(str(fields.get("event", ""))), rest
 
 
-def _clock_time(text: str) -> str:
+def clock_time(text: str, today: date) -> str:
+    """Return the local time of an ISO time, with its date unless that is `today`: a run may go on for days."""
     try:
-        return datetime.fromisoformat(text).astimezone().strftime("%H:%M:%S.%f")[:-3]
+        moment = datetime.fromisoformat(text).astimezone()
     except ValueError:
         return "--:--:--.---"
+    return moment.strftime("%H:%M:%S.%f" if moment.date() == today else "%Y-%m-%d %H:%M:%S.%f")[:-3]
 
 
 def _safe(text: str) -> str:

@@ -4,7 +4,7 @@ import signal
 import subprocess
 import sys
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from seal_runtime.cli.app import app
 from seal_runtime.cli.log_files import LogFollower, TimeOrder, merged
 from seal_runtime.cli.log_filter import LogFilter, parse_line, parse_since
-from seal_runtime.cli.log_text import colored, readable
+from seal_runtime.cli.log_text import clock_time, colored, readable
 from seal_runtime.errors import ConfigError
 from seal_runtime.store.run_directory import RunDirectory
 
@@ -75,8 +75,16 @@ def test_filters_choose_lines(run: RunDirectory, options: list[str], expected: l
 
 def test_lines_for_people_have_time_level_agent_event_and_fields(run: RunDirectory) -> None:
     line = readable(parse_line(event(5, "edit_graded", "evaluator-0", round=2, text="two words")))
-    assert line.split()[1:4] == ["info", "evaluator-0", "edit_graded"]
+    assert line.split()[2:5] == ["info", "evaluator-0", "edit_graded"]
     assert "round=2 text='two words'" in line
+
+
+def test_a_time_has_its_date_unless_that_is_today() -> None:
+    moment = datetime(2025, 1, 1, 10, 0, 5, 250_000).astimezone()
+    text = moment.isoformat()
+    assert clock_time(text, moment.date()) == "10:00:05.250"
+    assert clock_time(text, moment.date() + timedelta(days=1)) == "2025-01-01 10:00:05.250"
+    assert clock_time("", moment.date()) == "--:--:--.---"
 
 
 def test_control_characters_of_a_model_do_not_reach_the_terminal() -> None:

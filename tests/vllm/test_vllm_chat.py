@@ -15,7 +15,7 @@ def test_both_engines_answer_the_same_request_in_the_template(tmp_path, instance
     tokenizer = load_model(str(folder)).tokenizer
     tokenizer.chat_template = TEMPLATE
     tokenizer.save_pretrained(folder)
-    prompts = tuple(question.prompt for question in instances[0].questions)
+    prompts = (*(question.prompt for question in instances[0].questions), f"Who ends here?{tokenizer.eos_token}\nAnswer:")
     request = AnswerRequest(request_id="a", policy=Policy(version=0, adapters=()), adapter=None, prompts=prompts, max_new_tokens=4)
     answers = {}
     for engine, chat in (("transformers", False), ("transformers", True), ("vllm", True)):
