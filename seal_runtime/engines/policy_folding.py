@@ -1,7 +1,8 @@
 """Fold a policy's adapters into the weights of a model, and unfold them without a trace.
 
 Invariant: the weights are a function of the base weights and the chain alone. A pristine copy of every touched weight is kept and each
-fold starts from it, so that going back to an older policy is bit-exact.
+fold starts from it, so that going back to an older policy is bit-exact. The copies lie in main memory: a GPU's is shared out before the
+first policy comes.
 """
 
 # O outputs, I inputs of a layer
@@ -34,8 +35,8 @@ class PolicyFolding:
         for name in touched | set(self._pristine):
             layer = self._layers[name]
             if name not in self._pristine:
-                self._pristine[name] = layer.weight_OI.clone()
-            layer.weight_OI.copy_(folded_weight(self._pristine[name], name, adapters))
+                self._pristine[name] = layer.weight_OI.to("cpu", copy=True)
+            layer.weight_OI.copy_(folded_weight(self._pristine[name].to(layer.weight_OI.device), name, adapters))
         self.chain = chain
 
 

@@ -138,9 +138,8 @@ def test_a_dead_controller_resumes_and_its_agents_stay(tmp_path: Path) -> None:
 
 
 def test_a_controller_that_dies_too_often_ends_the_run(tmp_path: Path) -> None:
-    dies = (
-        "while not pathlib.Path('trainer-0.lives').exists():\n    time.sleep(0.01)\nos.kill(os.getpid(), 11)"  # once it was seen to serve
-    )
+    # Agents start once the controller was seen to serve.
+    dies = "while not pathlib.Path('trainer-0.lives').exists():\n    time.sleep(0.01)\nos.kill(os.getpid(), 11)"
     back = backend(tmp_path, SERVE + dies, {"trainer-0": FOREVER}, max_restarts=1)
     try:
         back.start()
