@@ -14,6 +14,9 @@ import torch
 from seal_runtime.engines.adapter_files import LoraAdapter, check_fits, read_adapter
 from seal_runtime.engines.grouped_linear import GroupedLinear
 
+_UNFINISHED = (Path("unfinished"),)
+"""Stands for weights that a failure left between two policies: no policy that anybody asks for."""
+
 
 class PolicyFolding:
     """Holds which chain the layers' weights have folded in."""
@@ -25,12 +28,16 @@ class PolicyFolding:
         self.chain: tuple[Path, ...] = ()
 
     def fold(self, chain: tuple[Path, ...]) -> None:
-        """Make the weights base + chain. Raises StoreError or ReceiptError, and then the weights are what they were."""
+        """Make the weights base + chain. Raises StoreError or ReceiptError, and then the weights are what they were.
+
+        After any other error (no memory left) they are those of no policy, and the next fold makes all of them anew.
+        """
         if chain == self.chain:
             return
         adapters = [read_adapter(folder) for folder in chain]
         for adapter, folder in zip(adapters, chain, strict=True):
             check_fits(adapter, self.shapes, str(folder))
+        self.chain = _UNFINISHED
         touched = {name for adapter in adapters for name in adapter.factors}
         for name in touched | set(self._pristine):
             layer = self._layers[name]
