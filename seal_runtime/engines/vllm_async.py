@@ -23,6 +23,10 @@ _START_SECONDS = 3600.0
 _CALL_SECONDS = 900.0
 """Longest time for a call beside generation; a reload of large weights from a slow disk takes minutes."""
 _LOOK_SECONDS = 0.5
+_ASK_SECONDS = 1.0
+"""How often vLLM's process is asked for a sign of life while parts are at work and none ends."""
+_SILENT_SECONDS = 3.0
+"""Without an answer for so long it may be hung: `step` waits on then, so that the age of the agent's step tells of it."""
 _RESET_SECONDS = 10.0
 """Longest time until the last step of requests that were aborted is over."""
 _RESET_POLL_SECONDS = 0.02
@@ -44,6 +48,8 @@ class AsyncDriver:
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._num_added = 0
         self._is_closed = False
+        self._question: Future[bool] | None = None
+        self._asked_at = 0.0
         self._llm: Any = None
         try:
             self._llm = self._wait(asyncio.run_coroutine_threadsafe(_call(make), self._loop), _START_SECONDS)
@@ -74,14 +80,17 @@ class AsyncDriver:
             self._loop.call_soon_threadsafe(self._begin, self._num_added, part, params)
 
     def step(self, timeout_seconds: float) -> list[PartEnd]:
-        """Wait for the next part to end and return all that have."""
+        """Wait for the next part to end and return all that have; longer than asked for while vLLM's process shows no sign of life."""
         ended: list[PartEnd] = []
         deadline = time.monotonic() + timeout_seconds
         while self._serials and not ended:
             self._check()
             left = deadline - time.monotonic()
             if left <= 0:
-                break
+                self._wait_for_sign_of_life()
+                left = 0.0
+                if self._ends.empty():
+                    break
             try:
                 ended += self._taken(self._ends.get(timeout=min(left, _LOOK_SECONDS)))
                 while True:
@@ -126,6 +135,24 @@ class AsyncDriver:
         if self._llm is not None:  # else the thread may be loading the model still, which the end of this process ends
             self._thread.join(_JOIN_SECONDS)
         self._error_file.close()
+
+    def _wait_for_sign_of_life(self) -> None:
+        """Return when vLLM's process answers, or a part has ended. People read this name in the stack of an agent that is stuck."""
+        while self._is_silent() and self._ends.empty():
+            self._check()
+            time.sleep(_LOOK_SECONDS)
+
+    def _is_silent(self) -> bool:
+        """Ask vLLM's process something now and then; say whether it has owed an answer for long. Raises EngineDiedError at last."""
+        now = time.monotonic()
+        if self._question is None or self._question.done():
+            if now >= self._asked_at + _ASK_SECONDS:
+                self._asked_at = now
+                self._question = asyncio.run_coroutine_threadsafe(self._llm.is_sleeping(), self._loop)
+            return False
+        if now > self._asked_at + _CALL_SECONDS:
+            raise EngineDiedError(f"vLLM's process gave no sign of life for {_CALL_SECONDS:g} s")
+        return now > self._asked_at + _SILENT_SECONDS
 
     def _begin(self, serial: int, part: Part, params: Any) -> None:
         self._tasks[serial] = self._loop.create_task(self._generate(serial, part, params))

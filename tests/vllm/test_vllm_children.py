@@ -18,9 +18,9 @@ from jobs_for_tests import evaluate_job, propose_job
 from mini_controller import AgentProcess, MiniController
 
 from protocol.jobs import EvaluateResult, ProposeResult
-from protocol.messages import Ready
+from protocol.messages import Ready, StackReport
 from seal_runtime.config.agents import EvaluatorConfig, ProposerConfig
-from seal_runtime.config.topology import Topology
+from seal_runtime.config.topology import LimitsConfig, Topology
 from seal_runtime.engines import vllm_child
 from seal_runtime.engines.factory import make_generation_engine
 from seal_runtime.errors import ConfigError
@@ -89,14 +89,17 @@ def test_an_agent_that_is_killed_while_vllm_starts_leaves_nothing() -> None:
     _until(lambda: all(map(_is_gone, children)), "the children are gone")
 
 
-def test_the_death_of_vllm_ends_its_agent_without_a_goodbye(tmp_path: Path) -> None:
+def test_vllm_that_is_stuck_is_told_with_a_stack_and_its_death_ends_its_agent_without_a_goodbye(tmp_path: Path) -> None:
     proposer = ProposerConfig(engine="vllm", engine_mode="async", engine_args={**SMALL, "enable_lora": False})
-    controller = MiniController(tmp_path, Topology(proposer=proposer))
+    controller = MiniController(tmp_path, Topology(proposer=proposer, limits=LimitsConfig(stuck_seconds=2.0)))
     agent = AgentProcess("proposer", controller)
     try:
         _pump(controller, agent, lambda: any(isinstance(message, Ready) for message in controller.received))
-        max(_descendants(agent.process.pid), key=_rss).kill()
+        vllm = max(_descendants(agent.process.pid), key=_rss)
+        vllm.suspend()
         controller.assign("proposer", propose_job())
+        _pump(controller, agent, lambda: any("_wait_for_sign_of_life" in call for call in _stuck_at(controller)))
+        vllm.kill()
         exit_code, stderr = agent.wait_while(controller)
         assert exit_code == 1
         assert "vLLM's process is gone" in stderr
@@ -120,6 +123,10 @@ def _pump(controller: MiniController, agent: AgentProcess, until: Callable[[], b
         assert time.monotonic() < deadline
         step = time.monotonic() + 1.0
         controller.pump(lambda step=step: until() or time.monotonic() > step)
+
+
+def _stuck_at(controller: MiniController) -> list[str]:
+    return [call for message in controller.received if isinstance(message, StackReport) for call in message.stack]
 
 
 def _rss(process: psutil.Process) -> int:
