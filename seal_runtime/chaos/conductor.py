@@ -82,7 +82,7 @@ class Conductor:
         self._problems: list[str] = []
 
     def play(self, schedule: Sequence[Injection], view: LiveView) -> ChaosRun:
-        """Run to the end. Raises LaunchError when the run cannot even begin; leaves no process."""
+        """Run to the end. Raises LaunchError when the run cannot even begin, or somebody stops it; leaves no process."""
         run, started = self._run, time.monotonic()
         with ExitStack() as stack:
             stack.enter_context(claim(run))
@@ -97,6 +97,9 @@ class Conductor:
             monkey = Monkey(schedule, meter=meter, proxy=proxy, journal=journal, disk=self._disk, stall_seconds=self._stall_seconds)
             stack.callback(monkey.calm)
             exit_code = self._sessions(monkey, journal, proxy, view, signals)
+            if signals.first is not None:
+                done = len(schedule) - monkey.num_undelivered
+                raise LaunchError(f"stopped by {signals.first.name} after {done} of {len(schedule)} disturbances; nothing is proven")
             if exit_code == 0:
                 sweep_store(run, keep_adapters=self._topology.run.keep_adapters == "all")
         return ChaosRun(
