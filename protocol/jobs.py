@@ -26,11 +26,13 @@ class TrainingSequence:
     """One training text. The loss covers `completion` (and what `OptimSpec.pad_loss` adds); an empty prompt means the whole text.
 
     `weight` multiplies the loss of this sequence's tokens: 1.0 in supervised fine-tuning, the advantage in policy-gradient updates.
+    With `loss_on_prompt` the prompt's tokens bear loss too; a model that speaks chat still reads it in its template.
     """
 
     prompt: str
     completion: str
     weight: float
+    loss_on_prompt: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
