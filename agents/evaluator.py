@@ -54,7 +54,12 @@ class Evaluator:
         known = self._baselines.get(job)
         if known is None:
             request = AnswerRequest(
-                request_id=job.job_id, policy=policy, adapter=adapter, prompts=prompts, max_new_tokens=job.max_new_tokens
+                request_id=job.job_id,
+                policy=policy,
+                adapter=adapter,
+                prompts=prompts,
+                max_new_tokens=job.max_new_tokens,
+                stop=job.stop,
             )
             self._engine.submit(request)
         else:
@@ -68,7 +73,7 @@ class Evaluator:
             if isinstance(verdict, GradeError):
                 outcomes.append(self._failed(job_id, verdict, retryable=True))
             else:
-                result = EvaluateResult(answers=verdict, receipt=self._receipts[job_id])
+                result = EvaluateResult(answers=verdict.answers, score=verdict.score, receipt=self._receipts[job_id])
                 self.cancel(job_id)
                 outcomes.append(Finished(job_id=job_id, result=result))
         return outcomes
@@ -98,7 +103,7 @@ class Evaluator:
     def _grade(self, job: EvaluateJob, output: AnswerOutput) -> None:
         self._receipts[job.job_id] = make_receipt(job, output)
         self._baselines.put(job, output)
-        self._graders.submit(job.job_id, job.questions, output.answers)
+        self._graders.submit(job, output.answers)
 
     def _failed(self, job_id: str, error: SealError, *, retryable: bool) -> Failed:
         self.cancel(job_id)

@@ -1,7 +1,7 @@
 """Grade answers beside the engine: graders may be remote and slow, and generation must not wait for them.
 
-Invariant: a job's answers get all their grades or a GradeError; there is no default grade. The threads are daemons, so that a grader
-that never returns cannot keep the process alive, and every job has a deadline.
+Invariant: a job's answers get all their grades and a score, or a GradeError; there is no default grade. The threads are daemons, so
+that a grader that never returns cannot keep the process alive, and every job has a deadline.
 """
 
 import math
@@ -10,20 +10,45 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, wait
+from dataclasses import dataclass
+from functools import partial
 
-from protocol.jobs import GradedAnswer, Question
+from protocol.jobs import EvaluateJob, GradedAnswer, Question
+from seal_runtime.algorithms.statistics import mean
 from seal_runtime.errors import GradeError
 
 Grade = Callable[[Question, str], float]
-Grades = tuple[GradedAnswer, ...]
-_Work = tuple["Future[Grades]", tuple[Question, ...], tuple[str, ...]]
+JointScore = Callable[[Sequence[Question], Sequence[str]], float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grades:
+    """The graded answers of a job in the order of its questions, and the score that they make."""
+
+    answers: tuple[GradedAnswer, ...]
+    score: float
+
+
+_Work = tuple["Future[Grades]", EvaluateJob, tuple[str, ...]]
 
 
 class GradingPool:
-    """A few threads that call the task's grader, and the jobs that wait for them. `on_close` is called once at the end."""
+    """A few threads that call the task's grader, and the jobs that wait for them. `on_close` is called once at the end.
 
-    def __init__(self, grade: Grade, *, num_threads: int, timeout_seconds: float, on_close: Callable[[], None] | None = None) -> None:
+    `joint_score` scores all answers of a job that asks for it; None where the task has no such thing.
+    """
+
+    def __init__(
+        self,
+        grade: Grade,
+        *,
+        num_threads: int,
+        timeout_seconds: float,
+        joint_score: JointScore | None = None,
+        on_close: Callable[[], None] | None = None,
+    ) -> None:
         self._grade = grade
+        self._joint_score = joint_score
         self._on_close = on_close
         self._timeout_seconds = timeout_seconds
         self._work: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
@@ -32,11 +57,11 @@ class GradingPool:
         for thread in self._threads:
             thread.start()
 
-    def submit(self, job_id: str, questions: Sequence[Question], answers: Sequence[str]) -> None:
+    def submit(self, job: EvaluateJob, answers: Sequence[str]) -> None:
         """Have the answers of a job graded."""
         future: Future[Grades] = Future()
-        self._waiting[job_id] = future, time.monotonic() + self._timeout_seconds
-        self._work.put((future, tuple(questions), tuple(answers)))
+        self._waiting[job.job_id] = future, time.monotonic() + self._timeout_seconds
+        self._work.put((future, job, tuple(answers)))
 
     def cancel(self, job_id: str) -> None:
         """Forget a job; a grader that is at it finishes for nothing. Unknown ids are ignored."""
@@ -74,32 +99,46 @@ class GradingPool:
 
     def _serve(self) -> None:
         while (work := self._work.get()) is not None:
-            future, questions, answers = work
+            future, job, answers = work
             if not future.set_running_or_notify_cancel():
                 continue
             try:
-                future.set_result(grade_all(self._grade, questions, answers))
+                graded = grade_all(self._grade, job.questions, answers)
+                future.set_result(Grades(answers=graded, score=self._score(job, graded)))
             except GradeError as error:
                 future.set_exception(error)
 
+    def _score(self, job: EvaluateJob, graded: Sequence[GradedAnswer]) -> float:
+        """Return the score of a job's answers as the job asks for it. Raises GradeError."""
+        if job.scoring == "mean":
+            return _verdict_of(lambda: mean([answer.score for answer in graded]), f"the answers of {job.job_id}")
+        joint_score = self._joint_score
+        if joint_score is None:
+            raise GradeError(f"job {job.job_id} asks for a joint score, and this agent's task has no method score; is it the same release?")
+        return _verdict_of(lambda: joint_score(job.questions, [answer.text for answer in graded]), f"the answers of {job.job_id}")
 
-def grade_all(grade: Grade, questions: Sequence[Question], answers: Sequence[str]) -> Grades:
+
+def grade_all(grade: Grade, questions: Sequence[Question], answers: Sequence[str]) -> tuple[GradedAnswer, ...]:
     """Return the graded answers in the order of the questions. Raises GradeError, whatever the grader raised or returned instead."""
     if len(questions) != len(answers):
         raise GradeError(f"expected an answer to each of {len(questions)} questions, the engine gave {len(answers)}")
     return tuple(
-        GradedAnswer(question_id=question.question_id, text=answer, score=_checked_grade(grade, question, answer))
+        GradedAnswer(
+            question_id=question.question_id,
+            text=answer,
+            score=_verdict_of(partial(grade, question, answer), f"question {question.question_id}"),
+        )
         for question, answer in zip(questions, answers, strict=True)
     )
 
 
-def _checked_grade(grade: Grade, question: Question, answer: str) -> float:
+def _verdict_of(ask: Callable[[], float], what: str) -> float:
     try:
-        score = float(grade(question, answer))
+        score = float(ask())
     except GradeError:
         raise
     except Exception as error:  # a user's task may raise anything; it becomes a failed job, never a grade
-        raise GradeError(f"the grader broke on question {question.question_id}: {type(error).__name__}: {error}") from error
+        raise GradeError(f"the grader broke on {what}: {type(error).__name__}: {error}") from error
     if not (math.isfinite(score) and 0.0 <= score <= 1.0):
-        raise GradeError(f"expected a grade in [0, 1] for question {question.question_id}, the grader gave {score}")
+        raise GradeError(f"expected a grade in [0, 1] for {what}, the grader gave {score}")
     return score

@@ -38,4 +38,4 @@ class BaselineCache:
 
 
 def _key(job: EvaluateJob) -> tuple[object, ...]:
-    return job.policy, tuple(question.prompt for question in job.questions), job.max_new_tokens
+    return job.policy, tuple(question.prompt for question in job.questions), job.max_new_tokens, job.stop

@@ -2,7 +2,7 @@
 
 A job carries everything that its result depends on (texts, hyper-parameters, seed, policy lineage), so any agent of
 the role can do it, on any host, any number of times, with the same result. Results name the adapters that they speak of
-by SHA-256. There are no defaults here: they live in the configuration only, where a user can see them.
+by SHA-256. There are no defaults here (but one, which users' tasks rely on): they live in the configuration, where a user can see them.
 """
 
 from dataclasses import dataclass
@@ -152,13 +152,19 @@ class AdaptResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluateJob:
-    """Answer `questions` greedily with base + policy (+ `adapter` unless None) and grade the answers."""
+    """Answer `questions` greedily with base + policy (+ `adapter` unless None) and grade the answers.
+
+    An answer ends at the character `stop` or the end-of-sequence token; "" leaves it to the latter. `scoring` says what the score is:
+    the `mean` of the grades, or what the task makes of all answers together (`joint`).
+    """
 
     job_id: str
     policy: PolicyRef
     adapter: AdapterRef | None
     questions: tuple[Question, ...]
     max_new_tokens: int
+    stop: str
+    scoring: Literal["mean", "joint"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,9 +191,10 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluateResult:
-    """Graded answers in the order of the job's questions, and the receipt."""
+    """Graded answers in the order of the job's questions, the score in [0, 1] that they make, and the receipt."""
 
     answers: tuple[GradedAnswer, ...]
+    score: float
     receipt: Receipt
 
 

@@ -6,6 +6,7 @@
 with D chosen by `algorithm.select`:
     best      D = {(i, argmax_j r_ij)}             what the published knowledge-incorporation code does
     improved  D = {(i, j) : r_ij > baseline_i}     equation 2 of the paper: reward 1 if the edit improved on no edit, else 0
+    solved    D = {(i, j) : r_ij = 1}              the binary filter of few-shot ARC: every replicate was fully right
     random    D = {(i, one measured j at random)}  the control: as much training on own edits, no information from the rewards
 
 Departures from the paper and its code
@@ -51,6 +52,8 @@ class RestEM:
                 return {_best(candidates).edit_index}
             case "improved":
                 return {edit.edit_index for edit, reward in candidates if group.baseline is not None and reward > group.baseline}
+            case "solved":
+                return {edit.edit_index for edit, reward in candidates if reward >= 1.0}
             case "random":
                 edit, _ = candidates[derive_seed(seed, "random", group.context_id) % len(candidates)]
                 return {edit.edit_index}

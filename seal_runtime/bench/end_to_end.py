@@ -20,7 +20,7 @@ from seal_runtime.report.shares import STAGES, agent_shares, throughput
 from seal_runtime.store.run_directory import RunDirectory
 from seal_runtime.tasks.registry import make_task
 
-PURE_TASKS = ("fictional", "squad")
+PURE_TASKS = ("fictional", "squad", "arc")
 """Tasks whose graders only compare texts."""
 
 _WORDS = {"propose": "proposing", "adapt": "adapting", "evaluate": "evaluating", "credit": "crediting", "policy": "policy update"}
@@ -63,7 +63,7 @@ def measure_run(run_dir: Path) -> EndToEndResult:
     """Read a run. Raises LedgerError or ConfigError for one that cannot be read."""
     paths = RunDirectory(run_dir)
     with LedgerReader(paths.ledger) as ledger:
-        gathered = gather(ledger.results(), [], lambda _context, _text: True)
+        gathered = gather(ledger.results(), [], lambda _context, _text, _resamples: True)
         grading_seconds = _grading_seconds(load_resolved(paths.topology), ledger)
         shares = agent_shares(gathered.spans, ledger.agents())
     whole = throughput(gathered)

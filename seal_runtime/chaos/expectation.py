@@ -1,18 +1,21 @@
 """What a finished run must have committed, worked out from the topology, the task and the proposals alone.
 
-The plan says which contexts, edits and replicates there are; the task says which proposals can be parsed. No code of the controller
-that runs, schedules or recovers jobs is used.
+The plan says which contexts, edits and replicates there are; the task says which proposals can be parsed, and what they train. No code
+of the controller that runs, schedules or recovers jobs is used.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from protocol.jobs import CreditResult, ProposeResult, TrainingSequence
 from seal_runtime.chaos.ledger_audit import LedgerAudit, Place
+from seal_runtime.config.topology import Topology
+from seal_runtime.controller.inner_loops import Loop, inner_loops
 from seal_runtime.controller.plan import Plan, Study
 from seal_runtime.errors import EditParseError
-from seal_runtime.tasks.base import Instance, Task
+from seal_runtime.seeds import derive_seed
+from seal_runtime.tasks.base import Instance, Task, Untrained
 
 NONE = -1
 
@@ -38,13 +41,10 @@ class Expectation:
     unparsed: frozenset[tuple[str, str, int]]
 
 
-def expect(plan: Plan, task: Task, audit: LedgerAudit) -> Expectation:
+def expect(topology: Topology, plan: Plan, task: Task, audit: LedgerAudit) -> Expectation:
     """Return what must be there. Proposals that are missing make the jobs that follow from them unknown; they are missed themselves."""
-    jobs: list[Expected] = []
-    unparsed: set[tuple[str, str, int]] = set()
-    for study in plan.studies:
-        for instance in study.instances:
-            jobs += _of_context(study, instance, task, audit, unparsed)
+    edits = _Edits(topology, task, audit)
+    jobs = [job for study in plan.studies for instance in study.instances for job in edits.of_context(study, instance)]
     for number in range(1, plan.num_rounds + 1):
         study = plan.study(f"round-{number}")
         place: Place = ("credit", study.name, "", NONE, NONE)
@@ -53,7 +53,7 @@ def expect(plan: Plan, task: Task, audit: LedgerAudit) -> Expectation:
         if credit is not None and isinstance(credit.result, CreditResult) and credit.result.update is not None:
             update = credit.result.update.sequences
             jobs.append(Expected(place=("policy", study.name, "", NONE, NONE), study=study, sequences=update, covered_by=()))
-    return Expectation(jobs=tuple(jobs), unparsed=frozenset(unparsed))
+    return Expectation(jobs=tuple(jobs), unparsed=frozenset(edits.unparsed))
 
 
 def job_id_of(place: Place) -> str:
@@ -61,48 +61,88 @@ def job_id_of(place: Place) -> str:
     stage, study, context_id, edit_index, replicate = place
     if stage in ("credit", "policy"):
         return f"{study}/{stage}"
+    if stage == "propose" and edit_index != NONE:
+        return f"{study}/{context_id}/e{edit_index}/s{replicate}/propose"
     if stage == "propose":
         return f"{study}/{context_id}/propose"
     return f"{study}/{context_id}/e{edit_index}/r{replicate}/{stage}"
 
 
-def _of_context(
-    study: Study, instance: Instance, task: Task, audit: LedgerAudit, unparsed: set[tuple[str, str, int]]
-) -> Iterator[Expected]:
-    context_id = instance.instance_id
-    texts: list[str] = []
-    if study.source == "policy":
+class _Edits:
+    """The jobs of self-edits; `unparsed` gathers those that give none."""
+
+    def __init__(self, topology: Topology, task: Task, audit: LedgerAudit) -> None:
+        self._topology = topology
+        self._task = task
+        self._audit = audit
+        self.unparsed: set[tuple[str, str, int]] = set()
+
+    def of_context(self, study: Study, instance: Instance) -> Iterator[Expected]:
+        """Yield the jobs of a context."""
+        context_id = instance.instance_id
+        if study.source == "none":
+            yield Expected(place=("evaluate", study.name, context_id, 0, 0), study=study, sequences=None, covered_by=())
+        elif study.source == "policy":
+            yield from self._of_proposal(study, instance)
+        else:
+            scripted: Any = self._task
+            text = scripted.scripted_edit(instance) if study.source == "scripted" else None
+            yield from self._of_edit(study, instance, 0, self._loops(study, instance, 0, text))
+
+    def _of_proposal(self, study: Study, instance: Instance) -> Iterator[Expected]:
+        context_id = instance.instance_id
         place: Place = ("propose", study.name, context_id, NONE, NONE)
         yield Expected(place=place, study=study, sequences=None, covered_by=())
-        row = audit.at(place)
+        row = self._audit.at(place)
         if row is None or not isinstance(row.result, ProposeResult):
             return
         texts = [edit.text for edit in row.result.edits]
-    elif study.source == "none":
-        yield Expected(place=("evaluate", study.name, context_id, 0, 0), study=study, sequences=None, covered_by=())
-        return
-    elif study.source == "scripted":
-        scripted: Any = task
-        texts = [scripted.scripted_edit(instance)]
-    else:
-        texts = [""]
-    for index, text in enumerate(texts):
-        try:
-            sequences = task.training_sequences(instance, text)
-        except EditParseError:
-            unparsed.add((study.name, context_id, index))
-            continue
-        except Exception:  # becomes an expectation: the controller sets such an edit aside by its first inner loop
+        for index, text in enumerate(texts):
+            yield from self._of_draws(study, instance, index, text)
+        for index in range(len(texts), study.edits_per_context):  # a proposal that is too short lost them
             yield Expected(place=("adapt", study.name, context_id, index, 0), study=study, sequences=None, covered_by=())
-            continue
-        yield from _of_edit(study, context_id, index, sequences)
-    for index in range(len(texts), study.edits_per_context):  # a proposal that is too short lost them
-        yield Expected(place=("adapt", study.name, context_id, index, 0), study=study, sequences=None, covered_by=())
 
+    def _of_draws(self, study: Study, instance: Instance, index: int, text: str) -> Iterator[Expected]:
+        """Yield an edit's further draws, while it cannot be parsed, and what the last one gives."""
+        loops = self._loops(study, instance, index, text)
+        for number in range(1, self._topology.proposer.max_resamples + 1):
+            if loops != "unparsed":
+                break
+            place: Place = ("propose", study.name, instance.instance_id, index, number)
+            yield Expected(place=place, study=study, sequences=None, covered_by=())
+            row = self._audit.at(place)
+            if row is None or not isinstance(row.result, ProposeResult) or len(row.result.edits) != 1:
+                return
+            loops = self._loops(study, instance, index, row.result.edits[0].text)
+        yield from self._of_edit(study, instance, index, loops)
 
-def _of_edit(study: Study, context_id: str, index: int, sequences: tuple[TrainingSequence, ...]) -> Iterator[Expected]:
-    for replicate in range(study.replicates):
-        adapt: Place = ("adapt", study.name, context_id, index, replicate)
-        evaluate: Place = ("evaluate", study.name, context_id, index, replicate)
-        yield Expected(place=adapt, study=study, sequences=tuple(sequences), covered_by=())
-        yield Expected(place=evaluate, study=study, sequences=None, covered_by=(job_id_of(adapt),))
+    def _loops(
+        self, study: Study, instance: Instance, index: int, text: str | None
+    ) -> list[Loop | Untrained] | Literal["unparsed", "broken"]:
+        places = [(study.name, instance.instance_id, index, replicate) for replicate in range(study.replicates)]
+        seeds = [derive_seed(self._topology.run.seed, "inner-loop", *place) for place in places]
+        try:
+            return inner_loops(self._task, self._topology.trainer, instance, text, seeds, 0)
+        except EditParseError:
+            return "unparsed"
+        except Exception:  # becomes an expectation: the controller sets such an edit aside by its first inner loop
+            return "broken"
+
+    def _of_edit(
+        self, study: Study, instance: Instance, index: int, loops: list[Loop | Untrained] | Literal["unparsed", "broken"]
+    ) -> Iterator[Expected]:
+        context_id = instance.instance_id
+        if loops == "unparsed":
+            self.unparsed.add((study.name, context_id, index))
+            return
+        if loops == "broken":
+            yield Expected(place=("adapt", study.name, context_id, index, 0), study=study, sequences=None, covered_by=())
+            return
+        for replicate, loop in enumerate(loops):
+            evaluate: Place = ("evaluate", study.name, context_id, index, replicate)
+            adapt: Place = ("adapt", study.name, context_id, index, replicate)
+            if isinstance(loop, Untrained):
+                yield Expected(place=evaluate, study=study, sequences=None, covered_by=())
+            else:
+                yield Expected(place=adapt, study=study, sequences=loop.sequences, covered_by=())
+                yield Expected(place=evaluate, study=study, sequences=None, covered_by=(job_id_of(adapt),))

@@ -56,7 +56,7 @@ def _receipt_problems(audit: LedgerAudit, row: AuditRow) -> Iterator[str]:
     if not isinstance(row.job, EvaluateJob) or not isinstance(row.result, EvaluateResult):
         yield f"{row.job_id} holds no evaluation"
         return
-    receipt, answers = row.result.receipt, row.result.answers
+    receipt = row.result.receipt
     trained = audit.at(("adapt", *row.place[1:]))
     wanted = trained.result.adapter.sha256 if trained is not None and isinstance(trained.result, AdaptResult) else ""
     named = row.job.adapter.sha256 if row.job.adapter is not None else ""
@@ -69,7 +69,15 @@ def _receipt_problems(audit: LedgerAudit, row: AuditRow) -> Iterator[str]:
         yield f"{row.job_id}: the adapter had no effect (probe_delta {receipt.probe_delta})"
     if receipt.policy_version != row.job.policy.version:
         yield f"{row.job_id}: the receipt names policy v{receipt.policy_version}, the job v{row.job.policy.version}"
-    mean = sum(answer.score for answer in answers) / len(answers) if answers else math.nan
+    yield from _score_problems(row, row.job, row.result)
+
+
+def _score_problems(row: AuditRow, job: EvaluateJob, result: EvaluateResult) -> Iterator[str]:
+    if row.score != result.score:
+        yield f"{row.job_id}: the score is {row.score}, its evaluator gave {result.score}"
+    if job.scoring == "joint":
+        return
+    mean = sum(answer.score for answer in result.answers) / len(result.answers) if result.answers else math.nan
     if row.score is None or not math.isclose(row.score, mean, rel_tol=1e-12, abs_tol=1e-12):
         yield f"{row.job_id}: the score is {row.score}, the mean of its answers {mean}"
 

@@ -24,7 +24,9 @@ def _seeds(row: AuditRow, run_seed: int) -> Iterator[tuple[int, int]]:
     """Yield (held, derived). A policy update's seed is the critic's choice, which its credit result fixes."""
     stage, study, context_id, edit_index, replicate = row.place
     job = row.job
-    if isinstance(job, ProposeJob):
+    if isinstance(job, ProposeJob) and edit_index >= 0:
+        yield job.seeds[0], derive_seed(run_seed, "propose", study, context_id, edit_index, replicate)
+    elif isinstance(job, ProposeJob):
         for index, seed in enumerate(job.seeds):
             yield seed, derive_seed(run_seed, "propose", study, context_id, index)
     elif isinstance(job, AdaptJob) and stage == "adapt":

@@ -18,7 +18,7 @@ from seal_runtime.tasks.base import Task
 
 def verify_ledger(audit: LedgerAudit, topology: Topology, plan: Plan, task: Task, *, exit_code: int) -> list[Check]:
     """Return the checks that need the ledger alone."""
-    expectation = expect(plan, task, audit)
+    expectation = expect(topology, plan, task, audit)
     return [
         check_finished(audit, exit_code),
         check_nothing_lost(audit, expectation),

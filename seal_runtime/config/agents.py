@@ -31,6 +31,8 @@ class ProposerConfig(AgentConfig):
     """Contexts at work at once."""
     sampling: SamplingConfig = SamplingConfig()
     """How self-edits are drawn."""
+    max_resamples: int = Field(default=0, ge=0, le=100)
+    """How often a self-edit that cannot be parsed is drawn again. 0: it gets the lowest reward at once, and so does the last draw."""
     engine_mode: Literal["auto", "in-process", "async"] = "auto"
     """Engine vllm: `in-process` steps it on the agent's main thread, `async` runs it in a process of its own, so that scheduling and
     kernels do not wait for the agent; `auto` is async on GPUs and in-process on CPU."""

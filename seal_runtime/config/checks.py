@@ -12,6 +12,7 @@ from pathlib import Path
 
 from protocol.jobs import Role
 from seal_runtime.config.agent_checks import check_agents
+from seal_runtime.config.arc_checks import check_arc
 from seal_runtime.config.engine_sharing import host_section
 from seal_runtime.config.findings import Findings
 from seal_runtime.config.grader_checks import check_grader
@@ -43,6 +44,7 @@ def check_topology(topology: Topology, *, require_gpus: bool) -> list[str]:
     check_agents(topology, findings, require_gpus=require_gpus)
     check_model(topology, findings, require_hub=require_gpus)
     _check_task(topology.task, findings)
+    check_arc(topology, findings)
     _check_lora("trainer.lora", topology.trainer.lora, findings)
     _check_lora("algorithm.lora", topology.algorithm.lora, findings)
     _check_bus(topology, findings)

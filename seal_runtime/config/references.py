@@ -13,7 +13,7 @@ from typing import Literal, cast
 from seal_runtime.config.problems import nearest
 from seal_runtime.errors import ConfigError
 
-BUILTIN_TASKS = ("fictional", "squad")
+BUILTIN_TASKS = ("fictional", "squad", "arc")
 BUILTIN_GRADERS = ("contains", "exact", "em", "f1", "judge")
 DATA_FILE_SUFFIXES = (".json", ".jsonl", ".ndjson", ".parquet")
 

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from protocol.jobs import Role
 from seal_runtime.config.agents import AgentConfig, CriticConfig, EvaluatorConfig, ProposerConfig, TrainerConfig
+from seal_runtime.config.arc import ArcConfig
 from seal_runtime.config.hyperparameters import LoraConfig, OptimConfig
 from seal_runtime.config.judge import JudgeConfig
 from seal_runtime.config.section import Section
@@ -60,7 +61,8 @@ class TaskConfig(Section):
     """What is learned. Custom tasks are named `module:Class` and are called with `options` as keyword arguments."""
 
     name: str = "fictional"
-    """`fictional` (built in, no data needed), `squad` (passages and questions from a file or hub data set), or `module:Class`."""
+    """`fictional` (built in, no data needed), `squad` (passages and questions from a file or hub data set), `arc` (puzzles of coloured
+    grids from files), or `module:Class`."""
     data: str | None = None
     """`squad`: a JSON, JSON-lines or parquet file, or a hub data set name. Relative paths are relative to the working directory."""
     edits: str | None = None
@@ -77,6 +79,8 @@ class TaskConfig(Section):
     `em`, `f1`: SQuAD's official scores. `judge`: a language model says yes or no. `module:function`: a function of question and answer."""
     judge: JudgeConfig = JudgeConfig()
     """The model that grades with `grader: judge`."""
+    arc: ArcConfig = ArcConfig()
+    """The files and limits of task `arc`."""
     options: dict[str, str | int | float | bool] = Field(default_factory=dict)
     """Keyword arguments of a custom task."""
 
@@ -98,9 +102,9 @@ class AlgorithmConfig(Section):
     """By how many versions the policy of a round is older than the newest that it could wait for. 0: each round waits for the update
     of the round before (the paper). L: round r uses exactly version max(0, r - 1 - L), whatever the timing, so that trainers need
     not idle meanwhile."""
-    select: Literal["best", "improved", "random"] = "best"
+    select: Literal["best", "improved", "solved", "random"] = "best"
     """Which edits the policy learns from: the best of each context, every edit that improved on no edit (equation 2 of the
-    paper), or one drawn at random (the control)."""
+    paper), every edit whose reward is 1 (few-shot ARC), or one drawn at random (the control)."""
     lora: LoraConfig = LoraConfig(rank=64, alpha=128.0, targets=ALL_LINEAR_LLAMA)
     """Adapter of a policy update."""
     optim: OptimConfig = OptimConfig(learning_rate=3e-4, epochs=2, batch_size=10)

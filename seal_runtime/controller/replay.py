@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from seal_runtime.controller.commands import Command, Finish, ForgetAdapter, KeepPolicy
+from seal_runtime.controller.effects import Effects
 from seal_runtime.controller.work import Work
-from seal_runtime.controller.workflow import Effects, Workflow
+from seal_runtime.controller.workflow import Workflow
 from seal_runtime.errors import LedgerError
 from seal_runtime.ledger.records import ResultRow, SetAsideRow
 

@@ -23,11 +23,6 @@ from seal_runtime.controller.work import Work
 from seal_runtime.ledger.records import ResultRecord
 
 
-def score_of(result: EvaluateResult) -> float:
-    """Return the mean grade of the answers, in [0, 1]."""
-    return mean([answer.score for answer in result.answers])
-
-
 def record_of(work: Work, event: JobSucceeded) -> ResultRecord:
     """Return what the ledger keeps of a usable result."""
     return ResultRecord(
@@ -37,7 +32,7 @@ def record_of(work: Work, event: JobSucceeded) -> ResultRecord:
         agent=event.agent,
         started_at=event.started_at,
         duration_seconds=event.duration_seconds,
-        score=score_of(event.result) if isinstance(event.result, EvaluateResult) else None,
+        score=event.result.score if isinstance(event.result, EvaluateResult) else None,
         job=work.job,
         result=event.result,
     )
@@ -76,7 +71,12 @@ def _answers_problem(job: EvaluateJob, result: EvaluateResult) -> str | None:
     if asked != answered:
         return f"expected answers to the job's {len(asked)} questions in their order, got {len(answered)} others"
     outside = [answer for answer in result.answers if not 0.0 <= answer.score <= 1.0]
-    return f"expected grades in [0, 1], got {outside[0].score} for {outside[0].question_id}" if outside else None
+    if outside:
+        return f"expected grades in [0, 1], got {outside[0].score} for {outside[0].question_id}"
+    wanted = mean([answer.score for answer in result.answers])
+    if job.scoring == "mean" and result.score != wanted:
+        return f"expected the mean of the grades, {wanted}, as score, got {result.score}"
+    return None if 0.0 <= result.score <= 1.0 else f"expected a score in [0, 1], got {result.score}"
 
 
 def _credit_problem(job: CreditJob, result: CreditResult) -> str | None:

@@ -15,6 +15,7 @@ from seal_runtime.controller.alarm_watch import AlarmWatch
 from seal_runtime.controller.backlog import Backlog
 from seal_runtime.controller.commands import Command, Finish, LogValue
 from seal_runtime.controller.dispatch import Dispatcher, Ticket
+from seal_runtime.controller.effects import Effects
 from seal_runtime.controller.events import AgentRegistered, Event, JobFailedEvent, JobSucceeded, StopRequested, StorageFailed, Tick
 from seal_runtime.controller.membership import Membership
 from seal_runtime.controller.meter import Meter
@@ -26,7 +27,7 @@ from seal_runtime.controller.result_checks import record_of, why_unusable
 from seal_runtime.controller.status import Estimate, make_status, num_scored, phase_of
 from seal_runtime.controller.supervision import Supervision
 from seal_runtime.controller.time_shares import TimeShares
-from seal_runtime.controller.workflow import Effects, Workflow
+from seal_runtime.controller.workflow import Workflow
 from seal_runtime.ledger.records import FailureRecord, ResultRow, SetAsideRow
 from seal_runtime.tasks.base import Task
 

@@ -16,6 +16,7 @@ from protocol.jobs import (
     CreditJob,
     EvaluateJob,
     Job,
+    OptimSpec,
     PolicyRef,
     PolicyUpdate,
     ProposeJob,
@@ -23,6 +24,7 @@ from protocol.jobs import (
     TrainingSequence,
 )
 from seal_runtime.config.topology import Topology
+from seal_runtime.controller.answer_rules import AnswerRules
 from seal_runtime.controller.plan import Study
 from seal_runtime.ledger.records import NOT_APPLICABLE, JobKey, Stage
 from seal_runtime.seeds import derive_seed
@@ -61,8 +63,9 @@ class Work:
 class WorkFactory:
     """Writes the jobs of one run."""
 
-    def __init__(self, topology: Topology) -> None:
+    def __init__(self, topology: Topology, rules: AnswerRules) -> None:
         self._topology = topology
+        self._rules = rules
         self._run_seed = topology.run.seed
         self._order = count()
 
@@ -72,9 +75,17 @@ class WorkFactory:
         seeds = [
             derive_seed(self._run_seed, "propose", study.name, instance.instance_id, index) for index in range(study.edits_per_context)
         ]
-        sampling = self._topology.proposer.sampling.spec()
-        job = ProposeJob(job_id=key.job_id, policy=policy, prompt=instance.prompt, sampling=sampling, seeds=tuple(seeds))
-        return self._work(key, job, study)
+        return self._work(key, self._proposal(key, policy, instance, seeds), study)
+
+    def propose_again(self, study: Study, policy: PolicyRef, instance: Instance, edit_index: int, resample: int) -> Work:
+        """Ask for one self-edit of a context again; `resample` counts from 1."""
+        key = self._key("propose", study.name, instance.instance_id, edit_index, resample)
+        seed = derive_seed(self._run_seed, "propose", study.name, instance.instance_id, edit_index, resample)
+        return self._work(key, self._proposal(key, policy, instance, [seed]), study)
+
+    def loop_seed(self, study: Study, instance: Instance, edit_index: int, replicate: int) -> int:
+        """Return the seed from which a task makes the training data of one inner loop."""
+        return derive_seed(self._run_seed, "inner-loop", study.name, instance.instance_id, edit_index, replicate)
 
     def adapt(
         self,
@@ -84,9 +95,9 @@ class WorkFactory:
         edit_index: int,
         replicate: int,
         sequences: tuple[TrainingSequence, ...],
-        num_steps: int,
+        optim: OptimSpec,
     ) -> Work:
-        """Ask for one inner loop; `num_steps` 0 leaves the number of optimizer steps to the configuration."""
+        """Ask for one inner loop."""
         key = self._key("adapt", study.name, instance.instance_id, edit_index, replicate)
         job = AdaptJob(
             job_id=key.job_id,
@@ -94,7 +105,7 @@ class WorkFactory:
             policy=policy,
             sequences=sequences,
             lora=self._topology.trainer.lora.spec(),
-            optim=self._topology.trainer.optim.spec(num_steps=num_steps, pad_loss=self._topology.trainer.pad_loss),
+            optim=optim,
             seed=derive_seed(self._run_seed, "adapt", study.name, instance.instance_id, edit_index, replicate),
         )
         return replace(self._work(key, job, study), is_of_proposal=study.source == "policy")
@@ -110,6 +121,8 @@ class WorkFactory:
             adapter=adapter,
             questions=instance.questions,
             max_new_tokens=self._topology.evaluator.max_new_tokens,
+            stop=self._rules.stop,
+            scoring="mean" if study.purpose == "retention" else self._rules.scoring,
         )
         return self._work(key, job, study)
 
@@ -132,6 +145,10 @@ class WorkFactory:
             seed=update.seed,
         )
         return self._work(key, job, study, version=parent.version)
+
+    def _proposal(self, key: JobKey, policy: PolicyRef, instance: Instance, seeds: Sequence[int]) -> ProposeJob:
+        sampling = self._topology.proposer.sampling.spec()
+        return ProposeJob(job_id=key.job_id, policy=policy, prompt=instance.prompt, sampling=sampling, seeds=tuple(seeds))
 
     def _key(self, stage: Stage, study: str, context_id: str, edit_index: int = NOT_APPLICABLE, replicate: int = NOT_APPLICABLE) -> JobKey:
         return JobKey(stage=stage, study=study, context_id=context_id, edit_index=edit_index, replicate=replicate)

@@ -1,6 +1,6 @@
 """What follows from a result: the life of a self-edit, of a study and of a round. Pure; knows nothing of agents, leases or attempts.
 
-    propose -> adapt (each replicate) -> evaluate -> score        every self-edit
+    propose -> adapt (each replicate) -> evaluate -> score        every self-edit; one that trains nothing is evaluated at once
     all self-edits of a round settled -> credit -> policy update  the outer loop, which opens the next studies
 
 Invariants: the same results in any order give the same jobs, scores and policies; only studies of purpose `reward` (and the baseline
@@ -8,33 +8,20 @@ that a round asked for, on the same contexts) reach a CreditJob; what could not 
 """
 
 from collections import Counter
-from dataclasses import dataclass, field
 
 from protocol.jobs import AdapterRef, AdaptResult, CreditResult, EvaluateResult, JobResult, PolicyUpdate, ProposeResult
 from seal_runtime.config.topology import Topology
-from seal_runtime.controller.commands import Command, Commit, Finish, ForgetAdapter, LogEvent, LogValue, WriteMetrics
+from seal_runtime.controller.answer_rules import answer_rules
+from seal_runtime.controller.commands import Command, Commit, Finish, ForgetAdapter, WriteMetrics
+from seal_runtime.controller.edit_start import EditStarter
+from seal_runtime.controller.effects import Effects
 from seal_runtime.controller.lineage import Lineage, credit_groups
 from seal_runtime.controller.plan import Plan, Study
 from seal_runtime.controller.progress import EditProgress, StudyProgress
-from seal_runtime.controller.result_checks import score_of
 from seal_runtime.controller.truncation import Truncation
 from seal_runtime.controller.work import Work, WorkFactory
-from seal_runtime.errors import EditParseError
-from seal_runtime.ledger.records import JobKey, SetAsideRecord
-from seal_runtime.tasks.base import Instance, Task
-
-
-@dataclass(slots=True)
-class Effects:
-    """What a step of the workflow leads to: new work and commands, in order."""
-
-    works: list[Work] = field(default_factory=list)
-    commands: list[Command] = field(default_factory=list)
-    finish: Finish | None = None
-
-    def log(self, name: str, **fields: LogValue) -> None:
-        """Add a log event."""
-        self.commands.append(LogEvent(level="info", name=name, fields=fields))
+from seal_runtime.ledger.records import NOT_APPLICABLE, JobKey, SetAsideRecord
+from seal_runtime.tasks.base import Task
 
 
 class Workflow:
@@ -46,8 +33,8 @@ class Workflow:
         self.lineage = Lineage()
         self._updates: dict[int, tuple[Study, PolicyUpdate | None]] = {}
         self.truncation = Truncation()
-        self._task = task
-        self._factory = WorkFactory(topology)
+        self._factory = WorkFactory(topology, answer_rules(task))
+        self._starter = EditStarter(topology, task, self._factory)
         self._keeps_adapters = topology.run.keep_adapters == "all"
         self._awaiting_grade: Counter[str] = Counter()
 
@@ -86,7 +73,7 @@ class Workflow:
         progress, key = self.studies[work.key.study], work.key
         effects.commands.append(Commit(record=SetAsideRecord(job_id=work.job_id, reason=reason)))
         if key.stage == "propose":
-            for edit in progress.contexts[key.context_id].edits:
+            for edit in _proposed_edits(progress, key):
                 progress.lose(edit, reason, progress.study.replicates)
         else:
             self._release_adapter(work, effects)
@@ -120,42 +107,18 @@ class Workflow:
                 effects.works.append(self._factory.evaluate(study, policy, instance, 0, 0, None))
             else:
                 edit = progress.edit(instance.instance_id, 0)
-                self._start_edit(progress, instance, edit, None, steps.get(instance.instance_id, 0), effects)
+                self._starter.start(progress, instance, edit, None, effects, num_steps=steps.get(instance.instance_id, 0))
         self._after(progress, effects, now)
 
     def _proposed(self, progress: StudyProgress, key: JobKey, result: ProposeResult, effects: Effects) -> None:
         context = progress.contexts[key.context_id]
         effects.commands += self.truncation.of_prompt(key, result)
-        for edit, generated in zip(context.edits, result.edits, strict=True):
-            progress.count_text(key.context_id, generated)
+        num_resamples = max(0, key.replicate)
+        for edit, generated in zip(_proposed_edits(progress, key), result.edits, strict=True):
             # Only the critic asks for the text again; the ledger has it for everybody else.
             edit.generated = generated if progress.study.purpose == "reward" else None
-            self._start_edit(progress, context.instance, edit, generated.text, 0, effects)
-
-    def _start_edit(
-        self, progress: StudyProgress, instance: Instance, edit: EditProgress, text: str | None, num_steps: int, effects: Effects
-    ) -> None:
-        """Turn an edit (None: the study's own, scripted or empty) into its inner loops, or into the lowest score."""
-        study = progress.study
-        where: dict[str, LogValue] = {"study": study.name, "context": instance.instance_id, "edit": edit.edit_index}
-        try:
-            if text is None:
-                text = self._task.scripted_edit(instance) if study.source == "scripted" else ""  # type: ignore[attr-defined]
-            sequences = self._task.training_sequences(instance, text)
-        except EditParseError as error:
-            progress.mark_unparsed(edit)
-            effects.log("edit_unparsed", reason=str(error), **where)
-            return
-        except Exception as error:
-            reason = f"the task's own code failed: {type(error).__name__}: {error}"
-            effects.commands.append(LogEvent(level="error", name="edit_set_aside", fields={"reason": reason, **where}))
-            key = JobKey(stage="adapt", study=study.name, context_id=instance.instance_id, edit_index=edit.edit_index, replicate=0)
-            effects.commands.append(Commit(record=SetAsideRecord(job_id=key.job_id, reason=reason)))
-            progress.lose(edit, reason, study.replicates)
-            return
-        for replicate in range(study.replicates):
-            work = self._factory.adapt(study, progress.policy, instance, edit.edit_index, replicate, sequences, num_steps)
-            effects.works.append(work)
+            if self._starter.start(progress, context.instance, edit, generated.text, effects, num_resamples=num_resamples):
+                progress.count_text(key.context_id, generated)
 
     def _adapted(self, progress: StudyProgress, key: JobKey, result: AdaptResult, effects: Effects) -> None:
         effects.commands += self.truncation.of_training(key, result)
@@ -167,7 +130,7 @@ class Workflow:
         )
 
     def _evaluated(self, progress: StudyProgress, work: Work, result: EvaluateResult, effects: Effects) -> None:
-        key, score = work.key, score_of(result)
+        key, score = work.key, result.score
         progress.score(progress.edit(key.context_id, key.edit_index), key.replicate, score)
         effects.log("edit_graded", study=key.study, context=key.context_id, edit=key.edit_index, replicate=key.replicate, reward=score)
         self._release_adapter(work, effects)
@@ -236,6 +199,12 @@ class Workflow:
         effects.log("policy_updated", policy_version=study.round, round=study.round, adapter=adapter.sha256 if adapter else "")
         self._open_version(study.round, effects, now)
         self._update_next(effects, now)
+
+
+def _proposed_edits(progress: StudyProgress, key: JobKey) -> list[EditProgress]:
+    """Return the edits that a proposal asked for: all of a context, or the one that it asked for again."""
+    edits = progress.contexts[key.context_id].edits
+    return edits if key.edit_index == NOT_APPLICABLE else [edits[key.edit_index]]
 
 
 def _split_round(studies: list[StudyProgress]) -> tuple[StudyProgress, StudyProgress | None]:

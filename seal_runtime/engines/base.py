@@ -72,18 +72,22 @@ class SampleOutput:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerRequest:
-    """Continue each prompt greedily with base + policy (+ adapter). `adapter` is a PEFT directory or None."""
+    """Continue each prompt greedily with base + policy (+ adapter). `adapter` is a PEFT directory or None.
+
+    An answer ends at the character `stop`, or with "" at the end-of-sequence token alone.
+    """
 
     request_id: str
     policy: Policy
     adapter: Path | None
     prompts: tuple[str, ...]
     max_new_tokens: int
+    stop: str = "\n"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerOutput:
-    """Answers (stripped, up to the end-of-sequence token or the first newline), and the two facts that a receipt needs.
+    """Answers (stripped, up to the end-of-sequence token or the request's stop), and the two facts that a receipt needs.
 
     `adapter_sha256` is computed from the very bytes that were loaded; `probe_delta` as in `protocol.jobs.Receipt`. `token_ids` are the
     generated tokens of each answer, the one that ended it included; empty from an engine that has none.

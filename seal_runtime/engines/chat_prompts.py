@@ -1,7 +1,7 @@
 """How a model is spoken to: its prompts as plain text, or as the request of a user in its own chat template.
 
-What a model trains on without a prompt (the sequences of the inner loop) stays plain text, as in the paper's experiments; the
-completion of a prompt ends with the tokenizer's end-of-sequence token, which closes a turn in chat models.
+A prompt's instructions (`protocol.prompts`) become the system's turn. What a model trains on without a prompt stays plain text, as in
+the paper's experiments; the completion of a prompt ends with the tokenizer's end-of-sequence token, which closes a turn in chat models.
 """
 
 from dataclasses import replace

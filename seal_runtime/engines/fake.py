@@ -17,6 +17,7 @@ from safetensors.numpy import save
 
 from protocol.errors import SealError
 from protocol.jobs import GeneratedEdit
+from seal_runtime.engines.answer_ends import answer_text
 from seal_runtime.engines.base import (
     AdaptOutput,
     AdaptRequest,
@@ -204,7 +205,8 @@ def _sample(request: SampleRequest) -> SampleOutput:
 def _answer(request: AnswerRequest) -> AnswerOutput:
     sha256 = adapter_sha256(request.adapter) if request.adapter is not None else ""
     known = _lineage(request.policy) + sha256
-    answers = tuple("answer-" + _digest("answer", known, prompt)[:8] for prompt in request.prompts)
+    texts = ["answer-" + _digest("answer", known, prompt)[:8] + "\nand a second line" for prompt in request.prompts]
+    answers = tuple(answer_text(text, request.stop) for text in texts)
     probe_delta = 0.0 if request.adapter is None else (1 + int(sha256[:4], 16)) / 65536
     return AnswerOutput(request_id=request.request_id, answers=answers, adapter_sha256=sha256, probe_delta=probe_delta)
 

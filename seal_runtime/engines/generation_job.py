@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import torch
 
 from protocol.jobs import GeneratedEdit
+from seal_runtime.engines.answer_ends import answer_text
 from seal_runtime.engines.base import AnswerOutput, AnswerRequest, SampleOutput, SampleRequest
 from seal_runtime.engines.key_value_cache import KeyValueCache
 from seal_runtime.engines.lora_group import Group, LoraFactors
@@ -36,17 +37,18 @@ class Row:
         return self.noise[len(self.token_ids)]
 
 
-class NewlineTokens:
-    """Knows which tokens hold a newline; each token is looked at once."""
+class TokenTexts:
+    """Knows the text of each token; each is looked at once."""
 
     def __init__(self, loaded: LoadedModel) -> None:
         self._tokenizer = loaded.tokenizer
-        self._known: dict[int, bool] = {}
+        self._known: dict[int, str] = {}
 
-    def __contains__(self, token: int) -> bool:
+    def holds(self, token: int, character: str) -> bool:
+        """Say whether a token's text holds a character; none holds ""."""
         if token not in self._known:
-            self._known[token] = "\n" in self._tokenizer.decode([token])
-        return self._known[token]
+            self._known[token] = self._tokenizer.decode([token])
+        return bool(character) and character in self._known[token]
 
 
 class GenerationJob:
@@ -114,15 +116,15 @@ class GenerationJob:
         self.cache.select([0] * len(self.rows))
         return logits_NV.expand(len(self.rows), -1)
 
-    def accept(self, tokens: Sequence[int], logprobs: Sequence[float], newlines: NewlineTokens) -> None:
+    def accept(self, tokens: Sequence[int], logprobs: Sequence[float], texts: TokenTexts) -> None:
         """Take the newest token of every running row and drop the rows that have ended."""
         going = []
+        stop = self.request.stop if isinstance(self.request, AnswerRequest) else ""
         for position, (index, token, logprob) in enumerate(zip(self.running, tokens, logprobs, strict=True)):
             row = self.rows[index]
             row.token_ids.append(token)
             row.logprobs.append(logprob)
-            stops = token in self._loaded.stop_token_ids
-            row.is_stopped = stops or (isinstance(self.request, AnswerRequest) and token in newlines)
+            row.is_stopped = token in self._loaded.stop_token_ids or texts.holds(token, stop)
             if not row.is_stopped and len(row.token_ids) < self.max_new_tokens:
                 going.append(position)
         if len(going) < len(self.running):
@@ -134,7 +136,7 @@ class GenerationJob:
         """Return the finished request's output."""
         request = self.request
         if isinstance(request, AnswerRequest):
-            answers = tuple(self._text(row).partition("\n")[0].strip() for row in self.rows)
+            answers = tuple(answer_text(self._text(row), request.stop) for row in self.rows)
             return AnswerOutput(
                 request_id=request.request_id,
                 answers=answers,

@@ -9,10 +9,14 @@ import re
 from functools import lru_cache
 from typing import Any
 
+from protocol.prompts import split_system
 from seal_runtime.engines.model_loading import LoadedModel
 
 _OPEN, _CLOSE = "\ufdd0", "\ufdd1"
 """Code points that no text has (Unicode keeps them free), around the number of the special token that they hide."""
+_DATE = "26 Jul 2024"
+"""Llama 3's templates write today's date unless they are given one: the same run would read other prompts tomorrow. This is the date that
+they fall back to."""
 
 
 def text_token_ids(loaded: LoadedModel, text: str, *, with_start: bool) -> list[int]:
@@ -22,14 +26,16 @@ def text_token_ids(loaded: LoadedModel, text: str, *, with_start: bool) -> list[
     return list(loaded.tokenizer(text, add_special_tokens=with_start, verbose=False, **options).input_ids)
 
 
-def chat_token_ids(loaded: LoadedModel, request: str) -> list[int]:
-    """Return the tokens of a user's request in the chat template up to where the assistant begins; the template has the start token."""
+def chat_token_ids(loaded: LoadedModel, prompt: str) -> list[int]:
+    """Return the tokens of a prompt in the chat template up to where the assistant begins; the template has the start token."""
     specials = () if loaded.parses_special_tokens else _special_texts(loaded.tokenizer)
-    hidden = {f"{_OPEN}{number}{_CLOSE}": special for number, special in enumerate(specials) if special in request}
+    hidden = {f"{_OPEN}{number}{_CLOSE}": special for number, special in enumerate(specials) if special in prompt}
     for name, special in hidden.items():
-        request = request.replace(special, name)
-    messages = [{"role": "user", "content": request}]
-    written = str(loaded.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+        prompt = prompt.replace(special, name)
+    instructions, request = split_system(prompt)
+    turns = [{"role": "system", "content": instructions}] if instructions else []
+    turns.append({"role": "user", "content": request})
+    written = str(loaded.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True, date_string=_DATE))
     parts = re.split(f"({'|'.join(map(re.escape, hidden))})", written) if hidden else [written]
     return [token for part in parts if part for token in _part_token_ids(loaded, part, hidden)]
 

@@ -1,8 +1,8 @@
 """Turn training texts into token ids and loss positions.
 
 A sequence is prompt + completion (+ end-of-sequence token, as the mode of `pad_loss` says); the loss covers the completion and the
-end token, or everything after the first token when there is no prompt. What is longer than the limit is cut and counted: a prompt
-loses its beginning, as it did when the completion was generated from it, and whatever is still too long loses its end.
+end token, or everything after the first token when there is no prompt or it bears loss too. What is longer than the limit is cut and
+counted: a prompt loses its beginning, as it did when the completion was generated from it, and whatever is still too long loses its end.
 """
 
 # L tokens of one sequence, N its loss tokens
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 
 from protocol.jobs import TrainingSequence
+from protocol.prompts import plain_prompt
 from seal_runtime.engines.model_loading import LoadedModel
 from seal_runtime.engines.pad_loss import parse_pad_loss
 from seal_runtime.engines.special_tokens import chat_token_ids, text_token_ids
@@ -63,7 +64,7 @@ def encode_sequences(loaded: LoadedModel, sequences: Sequence[TrainingSequence],
         prompt = prompt[max(0, len(prompt) - _prompt_room(limit, len(completion))) :]
         ids, prompt_length = [*prompt, *completion][:limit], len(prompt)
         num_tokens += len(ids)
-        first = max(prompt_length, 1) - 1
+        first = 0 if sequence.loss_on_prompt else max(prompt_length, 1) - 1
         ends = [loaded.eos_token_id] if mode.max_positions and first < len(ids) < limit else []
         targets = [*ids[first + 1 :], *ends]
         if targets:
@@ -83,7 +84,7 @@ def encode_sequences(loaded: LoadedModel, sequences: Sequence[TrainingSequence],
 
 def encode_prompt(loaded: LoadedModel, text: str) -> list[int]:
     """Return the tokens of a prompt, in the model's chat template where it speaks chat."""
-    return chat_token_ids(loaded, text) if loaded.speaks_chat else encode_text(loaded, text)
+    return chat_token_ids(loaded, text) if loaded.speaks_chat else encode_text(loaded, plain_prompt(text))
 
 
 def encode_text(loaded: LoadedModel, text: str) -> list[int]:

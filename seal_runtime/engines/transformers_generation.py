@@ -13,8 +13,9 @@ import torch
 
 from protocol.errors import SealError
 from seal_runtime.engines.adapter_receipts import load_factors
+from seal_runtime.engines.answer_ends import check_stop
 from seal_runtime.engines.base import AnswerOutput, AnswerRequest, RequestFailed, SampleOutput, SampleRequest
-from seal_runtime.engines.generation_job import GenerationJob, NewlineTokens, prompt_group
+from seal_runtime.engines.generation_job import GenerationJob, TokenTexts, prompt_group
 from seal_runtime.engines.grouped_linear import split_rows
 from seal_runtime.engines.key_value_cache import KeyValueCache
 from seal_runtime.engines.lora_group import Group
@@ -44,7 +45,7 @@ class TransformersGenerationEngine:
         self._packed = PackedModel(loaded, mode)
         self._max_rows = max_batch_rows
         self._max_prefill_tokens = max_prefill_tokens
-        self._newlines = NewlineTokens(loaded)
+        self._texts = TokenTexts(loaded)
         self._waiting: list[SampleRequest | AnswerRequest] = []
         self._active: list[GenerationJob] = []
         self._finished: list[SampleOutput | AnswerOutput | RequestFailed] = []
@@ -201,7 +202,7 @@ class TransformersGenerationEngine:
         tokens, logprobs = tokens_N.tolist(), logprobs_N.tolist()
         start = 0
         for job, count in zip(list(jobs), counts, strict=True):
-            job.accept(tokens[start : start + count], logprobs[start : start + count], self._newlines)
+            job.accept(tokens[start : start + count], logprobs[start : start + count], self._texts)
             start += count
             if not job.running:
                 self._finished.append(job.output())
@@ -236,7 +237,9 @@ def _check(request: SampleRequest | AnswerRequest) -> None:
                 f"expected at least one seed, max_new_tokens >= 1, temperature >= 0 and 0 < top_p <= 1, "
                 f"got {len(request.seeds)} seeds, {sampling}"
             )
-    elif not request.prompts or request.max_new_tokens < 1:
+        return
+    if not request.prompts or request.max_new_tokens < 1:
         raise GenerateError(
             f"expected at least one prompt and max_new_tokens >= 1, got {len(request.prompts)} prompts, {request.max_new_tokens} tokens"
         )
+    check_stop(request.stop)

@@ -22,7 +22,7 @@ from seal_runtime.engines.vllm_adapters import HeldAdapter, VllmAdapters
 from seal_runtime.engines.vllm_driver import Part, PartEnd, VllmDriver
 from seal_runtime.engines.vllm_options import EngineArgs, Mode, cannot_serve, start_vllm
 from seal_runtime.engines.vllm_policy import VllmPolicy, base_folder
-from seal_runtime.engines.vllm_prompts import linear_shapes, load_skeleton, newline_tokens
+from seal_runtime.engines.vllm_prompts import AnswerStops, linear_shapes, load_skeleton
 from seal_runtime.engines.vllm_receipts import ROUNDING, first_logprobs, probe_delta
 from seal_runtime.engines.vllm_requests import (
     Running,
@@ -82,7 +82,7 @@ class VllmGenerationEngine:
         self._plain_rows_need_zeros = device == "cpu" and self._takes_adapters
         self._rounding = ROUNDING.get(str(vllm.model_config.dtype).removeprefix("torch."), max(ROUNDING.values()))
         self._stops = sorted(self._loaded.stop_token_ids)
-        self._answer_stops = sorted({*self._stops, *newline_tokens(self._loaded.tokenizer)})
+        self._answer_stops = AnswerStops(self._loaded.tokenizer, self._stops)
         self._waiting: list[tuple[float, SampleRequest | AnswerRequest]] = []
         self._running: dict[str, Running] = {}
         self._finished: list[SampleOutput | AnswerOutput | RequestFailed] = []
@@ -188,10 +188,10 @@ class VllmGenerationEngine:
 
     def _answer_parts(self, request: AnswerRequest, running: Running) -> list[Part]:
         if request.adapter is None:
-            return list(answer_parts(request, running.fitted, self._no_adapter(running), self._answer_stops))
+            return list(answer_parts(request, running.fitted, self._no_adapter(running), self._answer_stops.tokens(request.stop)))
         adapter = self._adapters.borrow(request.adapter)
         running.adapters.append(adapter)
-        parts = list(answer_parts(request, running.fitted, adapter, self._answer_stops))
+        parts = list(answer_parts(request, running.fitted, adapter, self._answer_stops.tokens(request.stop)))
         running.plain_probe = self._plain_probes.get(tuple(running.fitted.prompts[0]))
         if running.plain_probe is None:
             parts.append(probe_part(running, self._no_adapter(running)))

@@ -44,10 +44,20 @@ def linear_shapes(model: Any) -> dict[str, tuple[int, int]]:
     return shapes
 
 
-def newline_tokens(tokenizer: Any) -> tuple[int, ...]:
-    """Return the tokens whose text holds a newline: each of them ends an answer."""
-    texts = tokenizer.batch_decode([[token] for token in range(len(tokenizer))])
-    return tuple(token for token, text in enumerate(texts) if "\n" in text)
+class AnswerStops:
+    """The tokens that end an answer, sorted: the model's own, and those whose text holds the stop character."""
+
+    def __init__(self, tokenizer: Any, stop_token_ids: Iterable[int]) -> None:
+        self._texts: list[str] = tokenizer.batch_decode([[token] for token in range(len(tokenizer))])
+        self._own = tuple(stop_token_ids)
+        self._known: dict[str, list[int]] = {}
+
+    def tokens(self, stop: str) -> list[int]:
+        """Return the tokens for a stop character; "" is none."""
+        if stop not in self._known:
+            holding = [token for token, text in enumerate(self._texts) if stop in text] if stop else []
+            self._known[stop] = sorted({*self._own, *holding})
+        return self._known[stop]
 
 
 def decode(loaded: LoadedModel, token_ids: Iterable[int]) -> str:

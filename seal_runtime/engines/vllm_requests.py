@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from protocol.jobs import GeneratedEdit
+from seal_runtime.engines.answer_ends import answer_text, check_stop
 from seal_runtime.engines.base import AnswerOutput, AnswerRequest, SampleOutput, SampleRequest
 from seal_runtime.engines.model_loading import LoadedModel
 from seal_runtime.engines.prompt_fitting import FittedPrompts
@@ -108,7 +109,7 @@ def answers_of(loaded: LoadedModel, request: AnswerRequest, running: Running, pr
     """Return the answers in the order of the questions, with the facts of the receipt."""
     outputs = [running.outputs[part] for part in running.parts[: len(request.prompts)]]
     tokens = tuple(tuple(int(token) for token in output.outputs[0].token_ids) for output in outputs)
-    answers = tuple(decode(loaded, ids).partition("\n")[0].strip() for ids in tokens)
+    answers = tuple(answer_text(decode(loaded, ids), request.stop) for ids in tokens)
     sha256 = "" if request.adapter is None else running.adapters[0].sha256
     return AnswerOutput(request_id=request.request_id, answers=answers, adapter_sha256=sha256, probe_delta=probe_delta, token_ids=tokens)
 
@@ -118,7 +119,9 @@ def check_request(request: SampleRequest | AnswerRequest) -> None:
     if isinstance(request, SampleRequest):
         if not request.seeds or not all(0 <= seed < _SEED_LIMIT for seed in request.seeds) or request.sampling.max_new_tokens < 1:
             raise GenerateError(f"expected at least one seed from 0 to 2**63 - 1 and max_new_tokens >= 1, got {request.seeds}")
-    elif not request.prompts or request.max_new_tokens < 1:
+        return
+    if not request.prompts or request.max_new_tokens < 1:
         raise GenerateError(
             f"expected at least one prompt and max_new_tokens >= 1, got {len(request.prompts)} prompts, {request.max_new_tokens} tokens"
         )
+    check_stop(request.stop)

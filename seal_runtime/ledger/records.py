@@ -16,7 +16,10 @@ NOT_APPLICABLE = -1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobKey:
-    """Where a job stands in a run. `context_id` is "" and the indices are -1 where the stage has none."""
+    """Where a job stands in a run. `context_id` is "" and the indices are -1 where the stage has none.
+
+    A proposal with an edit index asks for that one edit again; `replicate` is then the number of the resample, from 1.
+    """
 
     stage: Stage
     study: str
@@ -29,6 +32,8 @@ class JobKey:
         """Return the job's id, unique in the run and the same in every run with the same settings."""
         if self.stage in ("credit", "policy"):
             return f"{self.study}/{self.stage}"
+        if self.stage == "propose" and self.edit_index != NOT_APPLICABLE:
+            return f"{self.study}/{self.context_id}/e{self.edit_index}/s{self.replicate}/propose"
         if self.stage == "propose":
             return f"{self.study}/{self.context_id}/propose"
         return f"{self.study}/{self.context_id}/e{self.edit_index}/r{self.replicate}/{self.stage}"
@@ -36,7 +41,7 @@ class JobKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResultRecord:
-    """A job that is done. `score` is the mean grade of an evaluation and None for every other stage."""
+    """A job that is done. `score` is the score of an evaluation and None for every other stage."""
 
     key: JobKey
     policy_version: int

@@ -8,19 +8,27 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from protocol.jobs import AdaptResult, CreditResult, EvaluateResult, GradedAnswer, ProposeResult
+from seal_runtime.ledger.proposals import proposed_edits
 from seal_runtime.ledger.records import ResultRow
 from seal_runtime.report.model import EditState
 
 EditKey = tuple[str, int]
 
+EditParser = Callable[[str, str, int], bool]
+"""Says whether an edit of a context (by id) can be parsed, or will be drawn again after as many resamples."""
+
 
 @dataclass(slots=True, kw_only=True)
 class EditRecord:
-    """One edit of a study under construction. `scores` and `num_steps` are by replicate; `answers` are the first replicate's."""
+    """One edit of a study under construction. `scores` and `num_steps` are by replicate; `answers` are the first replicate's.
+
+    `text` is the last draw, after `num_resamples` that could not be parsed.
+    """
 
     context_id: str
     edit_index: int
     text: str | None = None
+    num_resamples: int = 0
     scores: dict[int, float] = field(default_factory=dict)
     num_steps: dict[int, int] = field(default_factory=dict)
     answers: tuple[GradedAnswer, ...] = ()
@@ -94,8 +102,8 @@ class Gathered:
         return self.studies.get(name, StudyRecord())
 
 
-def gather(rows: Iterable[ResultRow], set_aside: Iterable[str], parses: Callable[[str, str], bool]) -> Gathered:
-    """Fold rows (in commit order) and the ids of jobs that were set aside; `parses(context_id, text)` is asked only where it matters."""
+def gather(rows: Iterable[ResultRow], set_aside: Iterable[str], parses: EditParser) -> Gathered:
+    """Fold rows (in commit order) and the ids of jobs that were set aside; `parses` is asked only where it matters."""
     studies: dict[str, StudyRecord] = {}
     spans: list[JobSpan] = []
     for row in rows:
@@ -122,8 +130,9 @@ def _fold_row(study: StudyRecord, row: ResultRow) -> None:
     study.started_at = row.started_at if study.started_at is None else min(study.started_at, row.started_at)
     study.ended_at = ended_at if study.ended_at is None else max(study.ended_at, ended_at)
     if isinstance(result, ProposeResult):
-        for index, edit in enumerate(result.edits):
-            study.edit(row.context_id, index).text = edit.text
+        for index, num_resamples, edit in proposed_edits(row):
+            record = study.edit(row.context_id, index)
+            record.text, record.num_resamples = edit.text, num_resamples
         return
     edit_record, replicate = study.edit(row.context_id, max(0, row.edit_index)), max(0, row.replicate)
     if isinstance(result, AdaptResult):
@@ -133,17 +142,15 @@ def _fold_row(study: StudyRecord, row: ResultRow) -> None:
 
 
 def _fold_answers(edit: EditRecord, replicate: int, result: EvaluateResult, score: float | None) -> None:
-    if score is None and result.answers:
-        score = sum(answer.score for answer in result.answers) / len(result.answers)
     if score is None:
-        return
+        score = result.score
     if not edit.scores or replicate < min(edit.scores):
         edit.answers = result.answers
     edit.scores[replicate] = score
 
 
 def _fold_set_aside(studies: dict[str, StudyRecord], job_id: str) -> None:
-    """Mark the edits that a job id speaks of: STUDY/CONTEXT/propose or STUDY/CONTEXT/eINDEX/rREPLICATE/STAGE; others concern no edit."""
+    """Mark the edits that a job id speaks of: STUDY/CONTEXT/propose or STUDY/CONTEXT/eINDEX/NUMBER/STAGE; others concern no edit."""
     match job_id.split("/"):
         case [study, context_id, "propose"]:
             studies.setdefault(study, StudyRecord()).lost_contexts.add(context_id)
@@ -153,7 +160,7 @@ def _fold_set_aside(studies: dict[str, StudyRecord], job_id: str) -> None:
             pass
 
 
-def _mark_unparsed(study: StudyRecord, parses: Callable[[str, str], bool]) -> None:
+def _mark_unparsed(study: StudyRecord, parses: EditParser) -> None:
     for edit in study.edits.values():
         if edit.state == "missing" and not edit.num_steps and edit.text is not None:
-            edit.unparsed = not parses(edit.context_id, edit.text)
+            edit.unparsed = not parses(edit.context_id, edit.text, edit.num_resamples)

@@ -5,7 +5,7 @@ Works on a run of any age, also one that is still going on or that failed: what 
 
 import importlib.metadata
 import platform
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -19,7 +19,7 @@ from seal_runtime.ledger.records import AgentRow, PolicyRow, ResultRow, SetAside
 from seal_runtime.report.alarms import report_alarms
 from seal_runtime.report.changes import most_changed
 from seal_runtime.report.forgetting import matrices
-from seal_runtime.report.gather import Gathered, gather
+from seal_runtime.report.gather import EditParser, Gathered, gather
 from seal_runtime.report.listing import edit_lines
 from seal_runtime.report.measures import Scope, control_rows, paired_gain, scope_of, steps_share, table_rows
 from seal_runtime.report.model import Identity, RunSummary
@@ -28,9 +28,6 @@ from seal_runtime.report.shares import agent_shares, throughput
 from seal_runtime.store.run_directory import RunDirectory
 from seal_runtime.tasks.base import Instance, ScriptedTask, Task
 from seal_runtime.tasks.registry import make_task
-
-EditParser = Callable[[str, str], bool]
-"""Says whether the text of an edit of a context (by id) can be parsed."""
 
 REPORTED_PACKAGES = ("torch", "transformers", "vllm")
 
@@ -89,7 +86,7 @@ def fold_records(
     heldout = _by_id(task.instances(topology.evaluation.split))
     return RunRecords(
         topology=topology,
-        gathered=gather(rows, [row.job_id for row in set_aside], edit_parser(task, {**reward, **heldout})),
+        gathered=gather(rows, [row.job_id for row in set_aside], edit_parser(task, {**reward, **heldout}, topology.proposer.max_resamples)),
         scope=scope_of(
             topology,
             num_reward=len(reward),
@@ -185,13 +182,13 @@ def _by_id(instances: Sequence[Instance]) -> dict[str, Instance]:
     return {instance.instance_id: instance for instance in instances}
 
 
-def edit_parser(task: Task, instances: Mapping[str, Instance]) -> EditParser:
+def edit_parser(task: Task, instances: Mapping[str, Instance], max_resamples: int) -> EditParser:
     """Return the question whether the task can make training sequences of an edit, asked the way the controller asks.
 
     The question raises DataError for a context that is not among `instances`.
     """
 
-    def parses(context_id: str, text: str) -> bool:
+    def parses(context_id: str, text: str, num_resamples: int) -> bool:
         instance = instances.get(context_id)
         if instance is None:
             raise DataError(
@@ -200,7 +197,7 @@ def edit_parser(task: Task, instances: Mapping[str, Instance]) -> EditParser:
         try:
             task.training_sequences(instance, text)
         except EditParseError:
-            return False
+            return num_resamples < max_resamples
         return True
 
     return parses

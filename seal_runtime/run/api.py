@@ -181,8 +181,9 @@ class _LateParser:
         splits: tuple[Split, ...] = ("reward", self._run.topology.evaluation.split)
         return {instance.instance_id: instance for split in splits for instance in self._run.task.instances(split)}
 
-    def __call__(self, context_id: str, text: str) -> bool:
-        return edit_parser(self._run.task, self._instances)(context_id, text)
+    def __call__(self, context_id: str, text: str, num_resamples: int) -> bool:
+        max_resamples = self._run.topology.proposer.max_resamples
+        return edit_parser(self._run.task, self._instances, max_resamples)(context_id, text, num_resamples)
 
 
 def _ordered(folded: Folded) -> Sequence[tuple[str, StudyRecord]]:

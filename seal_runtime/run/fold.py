@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from statistics import fmean
 
 from protocol.jobs import AdaptResult, CreditResult, GeneratedEdit, ProposeResult
+from seal_runtime.ledger.proposals import proposed_edits
 from seal_runtime.ledger.reader import LedgerReader
 from seal_runtime.ledger.records import ResultRow
-from seal_runtime.report.gather import Gathered, gather
-from seal_runtime.report.summary import EditParser
+from seal_runtime.report.gather import EditParser, Gathered, gather
 from seal_runtime.run.rows import EditRow
 
 EditPlace = tuple[str, str, int]
@@ -72,7 +72,7 @@ def _noted(rows: Iterator[ResultRow], folded: Folded) -> Iterator[ResultRow]:
     for row in rows:
         result = row.result
         if isinstance(result, ProposeResult):
-            folded.written |= {(row.study, row.context_id, index): edit for index, edit in enumerate(result.edits)}
+            folded.written |= {(row.study, row.context_id, index): edit for index, _, edit in proposed_edits(row)}
         elif isinstance(result, CreditResult):
             folded.weights |= {(row.study, credit.context_id, credit.edit_index): credit.weight for credit in result.credits}
         elif isinstance(result, AdaptResult) and row.stage == "adapt":

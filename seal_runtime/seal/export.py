@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from protocol.jobs import EvaluateJob, EvaluateResult, GradedAnswer, ProposeResult
 from seal_runtime.config.topology import Topology
 from seal_runtime.errors import ConfigError, EditParseError
+from seal_runtime.ledger.proposals import proposed_edits
 from seal_runtime.ledger.reader import LedgerReader
+from seal_runtime.ledger.records import ResultRow
 from seal_runtime.seal.results import AnswerRecord, Article, Completion, CompletionStats, LoraParams, Results
 from seal_runtime.seal.statistics import article_stats, completion_stats, overall_stats
 from seal_runtime.tasks.base import SPLITS, Instance, Task
@@ -32,7 +34,7 @@ class Exported:
 
 @dataclass(slots=True)
 class _Study:
-    texts: dict[str, list[str]] = field(default_factory=dict)
+    texts: dict[str, dict[int, str]] = field(default_factory=dict)
     prompts: dict[str, str] = field(default_factory=dict)
     answers: dict[tuple[str, int], dict[int, Answers]] = field(default_factory=dict)
     version: int = 0
@@ -74,11 +76,20 @@ def _read_study(ledger: LedgerReader, name: str) -> _Study:
     found = _Study()
     for row in ledger.results(study=name):
         if isinstance(row.result, ProposeResult):
-            found.texts[row.context_id] = [edit.text for edit in row.result.edits]
+            found.texts.setdefault(row.context_id, {}).update({index: edit.text for index, _, edit in proposed_edits(row)})
             found.version = row.policy_version
         elif isinstance(row.result, EvaluateResult):
+            _refuse_joint(row)
             found.answers.setdefault((row.context_id, row.edit_index), {})[row.replicate] = row.result.answers
     return found
+
+
+def _refuse_joint(row: ResultRow) -> None:
+    if isinstance(row.job, EvaluateJob) and row.job.scoring == "joint":
+        raise ConfigError(
+            f"expected a study whose scores are the means of its verdicts, got {row.study}: its task scores all answers together, "
+            "which a result file of the reference cannot say; use the Run API or the report"
+        )
 
 
 def _baselines(ledger: LedgerReader, version: int) -> dict[str, Answers]:
@@ -102,7 +113,7 @@ def _articles(found: _Study, baselines: Mapping[str, Answers], instances: Mappin
         if texts is None:
             continue
         completions = []
-        for index, text in enumerate(texts):
+        for index, text in sorted(texts.items()):
             replicates = found.answers.get((instance.instance_id, index), {})
             completion = _completion(instance, text, replicates, baselines.get(instance.instance_id), task)
             completions += [completion] if completion is not None else []

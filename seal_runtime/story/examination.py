@@ -16,7 +16,7 @@ def replicate_of(number: int, adapt: ResultRow | None, evaluate: ResultRow | Non
         number=number,
         training=training,
         receipt=_receipt(evaluate, training) if evaluate is not None else None,
-        score=_score(evaluate) if evaluate is not None else None,
+        score=score_of(evaluate) if evaluate is not None else None,
     )
 
 
@@ -47,12 +47,6 @@ def question_stories(evaluations: Sequence[ResultRow | None], base: ResultRow | 
         )
         for question in first.job.questions
     )
-
-
-def base_score(questions: Sequence[QuestionStory]) -> float | None:
-    """Return the mean grade of the base answers, None where no question has one."""
-    scores = [question.base.score for question in questions if question.base is not None]
-    return sum(scores) / len(scores) if scores else None
 
 
 def _answers(row: ResultRow | None) -> Mapping[str, Answer]:
@@ -96,8 +90,7 @@ def _receipt(row: ResultRow, training: Training | None) -> ReceiptStory:
     )
 
 
-def _score(row: ResultRow) -> float | None:
+def score_of(row: ResultRow) -> float:
+    """Return the score of an examination."""
     assert isinstance(row.result, EvaluateResult)
-    if row.score is not None or not row.result.answers:
-        return row.score
-    return sum(answer.score for answer in row.result.answers) / len(row.result.answers)
+    return row.result.score

@@ -5,13 +5,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from protocol.jobs import ProposeResult
 from seal_runtime.errors import ConfigError
+from seal_runtime.ledger.proposals import proposed_edits
 from seal_runtime.ledger.reader import LedgerReader
 
 MAX_LISTED = 8
 _EDIT = re.compile(r"e(\d+)")
-_TAIL = re.compile(r"/r\d+(/(adapt|evaluate))?$|/propose$")
+_TAIL = re.compile(r"/[rs]\d+(/(adapt|evaluate|propose))?$|/propose$")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -53,8 +53,7 @@ def known_edits(reader: LedgerReader) -> list[EditId]:
     """Return every self-edit that the ledger knows of, also those that could not be parsed or were set aside."""
     found: dict[EditId, None] = {}
     for row in reader.results(stage="propose"):
-        assert isinstance(row.result, ProposeResult)
-        for index in range(len(row.result.edits)):
+        for index, _, _ in proposed_edits(row):
             found[EditId(study=row.study, context_id=row.context_id, edit_index=index)] = None
     others = [*reader.job_ids("adapt"), *reader.job_ids("evaluate"), *(row.job_id for row in reader.set_aside())]
     for job_id in others:

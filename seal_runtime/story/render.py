@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.text import Text
 
+from protocol.prompts import plain_prompt
 from seal_runtime.report.plain_text import format_bytes, printable, short_question
 from seal_runtime.story.layout import HASH_CHARS, INDENT, body, heading, numbered, packed
 from seal_runtime.story.model import Answer, Proposal, QuestionStory, Replicate, Story
@@ -18,7 +19,8 @@ def show_story(story: Story, console: Console) -> None:
     if story.proposal is not None:
         _show_proposal(story.proposal, story.context, console)
     _show_sequences(story, console)
-    if any(replicate.training is not None for replicate in story.replicates):
+    is_trained = any(replicate.training is not None for replicate in story.replicates)
+    if is_trained or (story.proposal is not None and any(replicate.score is not None for replicate in story.replicates)):
         heading(console, "Training", "one fresh adapter a replicate; losses are nats a token")
         for replicate in story.replicates:
             _show_replicate(replicate, story, console)
@@ -70,7 +72,8 @@ def _show_proposal(proposal: Proposal, context: str | None, console: Console) ->
     limits = f"temperature {proposal.temperature:g}, top-p {proposal.top_p:g}, at most {proposal.max_new_tokens} tokens"
     cut = f", {proposal.prompt_truncated} cut away" if proposal.prompt_truncated else ""
     heading(console, "Prompt", f"{proposal.prompt_tokens} tokens{cut}; {limits}")
-    prompt = proposal.prompt.replace(context, "[the context above]") if context else proposal.prompt
+    prompt = plain_prompt(proposal.prompt)
+    prompt = prompt.replace(context, "[the context above]") if context else prompt
     body(console, Text(printable(prompt).strip()))
     if proposal.text is None:
         return
@@ -90,7 +93,7 @@ def _show_sequences(story: Story, console: Console) -> None:
     heading(console, "Training sequences", f"{len(story.sequences)}, lines of one sequence joined by |")
     width = len(str(len(story.sequences)))
     for number, (prompt, completion) in enumerate(story.sequences, 1):
-        text = " | ".join(line for line in printable(f"{prompt}{completion}").splitlines() if line.strip())
+        text = " | ".join(line for line in printable(f"{plain_prompt(prompt)}{completion}").splitlines() if line.strip())
         numbered(console, f"{number:>{width}}", Text(text))
 
 
@@ -98,7 +101,8 @@ def _show_replicate(replicate: Replicate, story: Story, console: Console) -> Non
     label = f"r{replicate.number}" if story.num_replicates > 1 else "  "
     training = replicate.training
     if training is None:
-        body(console, Text(f"{label}  not trained yet", style="dim"))
+        examined = "no adapter: its settings train nothing, the policy alone was examined"
+        body(console, Text(f"{label}  {'not trained yet' if replicate.score is None else examined}", style="dim"))
         return
     cut = f"{training.num_truncated} sequences cut" if training.num_truncated else "nothing cut"
     facts = [

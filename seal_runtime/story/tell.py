@@ -8,12 +8,13 @@ from protocol.jobs import AdaptJob, ProposeJob, ProposeResult
 from seal_runtime.config.loading import load_resolved
 from seal_runtime.config.topology import Topology
 from seal_runtime.errors import EditParseError
+from seal_runtime.ledger.proposals import proposed_edits
 from seal_runtime.ledger.reader import LedgerReader
 from seal_runtime.ledger.records import PolicyRow, ResultRow
 from seal_runtime.store.run_directory import RunDirectory
 from seal_runtime.story.attempts import attempts_of
 from seal_runtime.story.credit import credit_of
-from seal_runtime.story.examination import base_row, base_score, question_stories, replicate_of
+from seal_runtime.story.examination import base_row, question_stories, replicate_of, score_of
 from seal_runtime.story.find import EditId, find_edit
 from seal_runtime.story.model import EditState, PolicyStory, Proposal, Replicate, SetAside, Story
 from seal_runtime.tasks.base import SPLITS, Instance, Task
@@ -48,12 +49,13 @@ def story_of(reader: LedgerReader, edit: EditId, topology: Topology, known: _Kno
     """Return the story of one edit."""
     round_number = _round(edit.study)
     num_replicates = topology.algorithm.replicates if round_number is not None else 1
-    job_ids = _job_ids(edit, round_number, num_replicates)
+    job_ids = _job_ids(edit, round_number, num_replicates, topology.proposer.max_resamples)
     rows = {row.job_id: row for job_id in job_ids if (row := reader.result(job_id)) is not None}
     adapts = [rows.get(f"{edit}/r{number}/adapt") for number in range(num_replicates)]
     evaluations = [rows.get(f"{edit}/r{number}/evaluate") for number in range(num_replicates)]
     replicates = tuple(replicate_of(number, adapts[number], evaluations[number]) for number in range(num_replicates))
-    proposal = _proposal(rows.get(job_ids[0]), edit)
+    propose = next((rows[job_id] for job_id in reversed(job_ids) if job_id in rows and rows[job_id].stage == "propose"), None)
+    proposal = _proposal(propose, edit)
     sequences, parse_error = _sequences(next((row for row in adapts if row is not None), None), proposal, known)
     version = next(
         (row.policy_version for row in rows.values() if row.study == edit.study and row.stage in ("propose", "adapt", "evaluate")), None
@@ -61,7 +63,9 @@ def story_of(reader: LedgerReader, edit: EditId, topology: Topology, known: _Kno
     base = base_row(reader, edit, version or 0)
     questions = question_stories(evaluations, base)
     given_up = tuple(SetAside(job_id=row.job_id, reason=row.reason) for row in reader.set_aside() if row.job_id in job_ids)
-    state, state_reason = _state(replicates, given_up, parse_error, rows.get(job_ids[0]), edit)
+    state, state_reason = _state(replicates, given_up, parse_error, propose, edit)
+    if state == "unparsed" and propose is not None and max(0, propose.replicate) < topology.proposer.max_resamples:
+        state, state_reason = "unfinished", f"it could not be parsed and is drawn again ({parse_error})"
     meta, policies = reader.meta(), reader.policies()
     return Story(
         edit_id=str(edit),
@@ -83,7 +87,7 @@ def story_of(reader: LedgerReader, edit: EditId, topology: Topology, known: _Kno
         num_replicates=num_replicates,
         base_study=base.study if base is not None else "",
         questions=questions,
-        base_score=base_score(questions),
+        base_score=score_of(base) if base is not None else None,
         reward=_reward(replicates, state),
         credit=credit_of(rows.get(f"{edit.study}/credit"), edit, topology) if round_number is not None else None,
         policy=_policy(policies, version),
@@ -105,11 +109,12 @@ def _look_up(topology: Topology, context_id: str) -> _Known:
     return _Known(task=task, instance=found, note="" if found is not None else "the task has no passage of this name")
 
 
-def _job_ids(edit: EditId, round_number: int | None, num_replicates: int) -> list[str]:
-    """Return the jobs that the edit passes through, in order; the proposal comes first."""
+def _job_ids(edit: EditId, round_number: int | None, num_replicates: int, max_resamples: int) -> list[str]:
+    """Return the jobs that the edit passes through, in order; the proposals come first."""
+    again = [f"{edit}/s{number}/propose" for number in range(1, max_resamples + 1)]
     own = [f"{edit}/r{number}/{stage}" for number in range(num_replicates) for stage in ("adapt", "evaluate")]
     of_round = [f"{edit.study}/credit", f"{edit.study}/policy"] if round_number is not None else []
-    return [f"{edit.study}/{edit.context_id}/propose", *own, *of_round]
+    return [f"{edit.study}/{edit.context_id}/propose", *again, *own, *of_round]
 
 
 def _proposal(row: ResultRow | None, edit: EditId) -> Proposal | None:
@@ -118,7 +123,8 @@ def _proposal(row: ResultRow | None, edit: EditId) -> Proposal | None:
     job, result = row.job, row.result
     assert isinstance(job, ProposeJob)
     assert isinstance(result, ProposeResult)
-    written = result.edits[edit.edit_index] if edit.edit_index < len(result.edits) else None
+    place = {index: position for position, (index, _, _) in enumerate(proposed_edits(row))}.get(edit.edit_index)
+    written = result.edits[place] if place is not None else None
     logprobs = written.logprobs if written is not None else ()
     return Proposal(
         prompt=job.prompt,
@@ -127,7 +133,7 @@ def _proposal(row: ResultRow | None, edit: EditId) -> Proposal | None:
         temperature=job.sampling.temperature,
         top_p=job.sampling.top_p,
         max_new_tokens=job.sampling.max_new_tokens,
-        seed=job.seeds[edit.edit_index] if edit.edit_index < len(job.seeds) else None,
+        seed=job.seeds[place] if place is not None else None,
         text=written.text if written is not None else None,
         num_tokens=len(written.token_ids) if written is not None else None,
         mean_logprob=sum(logprobs) / len(logprobs) if logprobs else None,

@@ -51,6 +51,55 @@ class Task(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InnerLoop:
+    """How a self-edit wants to be trained on: its own learning rate (above 0) and passes over the sequences; the rest is `trainer`'s."""
+
+    sequences: tuple[TrainingSequence, ...]
+    learning_rate: float
+    epochs: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Untrained:
+    """A self-edit that trains nothing, and why: it is examined on the policy alone, and that is its score."""
+
+    reason: str
+
+
+@runtime_checkable
+class InnerLoopTask(Task, Protocol):
+    """A task whose self-edits choose how they are trained on. An empty edit is left to `training_sequences`; optional."""
+
+    def inner_loop(self, instance: Instance, edit: str, seed: int) -> InnerLoop | Untrained:
+        """Turn a self-edit into an inner loop; whatever is drawn at random for it depends on the seed alone.
+
+        Raises EditParseError as `training_sequences` does, and for the same edits whatever the seed.
+        """
+        ...
+
+
+@runtime_checkable
+class JointlyScoredTask(Task, Protocol):
+    """A task whose score is not the mean of the grades; optional. Retention questions keep the mean."""
+
+    def score(self, questions: Sequence[Question], answers: Sequence[str]) -> float:
+        """Return the score in [0, 1] of all answers to an instance's questions together. Needs no data, as `grade` does not.
+
+        Raises GradeError when no verdict can be had.
+        """
+        ...
+
+
+@runtime_checkable
+class LongAnswerTask(Task, Protocol):
+    """A task whose answers may go over several lines; optional."""
+
+    def answer_stop(self) -> str:
+        """Return the one character that ends an answer, "" when only the model's own end does. Without this method: a newline."""
+        ...
+
+
 @runtime_checkable
 class ScriptedTask(Task, Protocol):
     """A task that also knows a ceiling and what the base model already knows; both optional."""

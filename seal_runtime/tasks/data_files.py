@@ -36,6 +36,11 @@ def read_rows(data: str) -> list[Row]:
     return _json_rows(path, text)
 
 
+def read_json(path: Path) -> object:
+    """Return what a JSON file holds. Raises DataError when it is missing, unreadable or no JSON."""
+    return _parsed(_text(path), str(path))
+
+
 def _text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")

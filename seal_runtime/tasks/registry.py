@@ -24,6 +24,10 @@ def make_task(config: TaskConfig) -> Task:
         return FictionalWorldTask()
     if config.name == "squad":
         return _squad(config)
+    if config.name == "arc":
+        from seal_runtime.tasks.arc.task import ArcTask
+
+        return ArcTask(config.arc)
     return _custom(config)
 
 

@@ -91,7 +91,13 @@ class Exam:
     def _examination(self, stage: str, adapter: AdapterRef | None) -> list[EvaluateJob]:
         return [
             EvaluateJob(
-                job_id=self._name(stage, part), policy=BASE, adapter=adapter, questions=questions, max_new_tokens=self._max_new_tokens
+                job_id=self._name(stage, part),
+                policy=BASE,
+                adapter=adapter,
+                questions=questions,
+                max_new_tokens=self._max_new_tokens,
+                stop="\n",
+                scoring="mean",
             )
             for part, questions in enumerate(self._questions)
         ]

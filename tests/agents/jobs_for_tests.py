@@ -43,7 +43,7 @@ def evaluate_job(
     questions: tuple[Question, ...] = QUESTIONS,
 ) -> EvaluateJob:
     """Return a job for an evaluator."""
-    return EvaluateJob(job_id=job_id, policy=policy, adapter=adapter, questions=questions, max_new_tokens=4)
+    return EvaluateJob(job_id=job_id, policy=policy, adapter=adapter, questions=questions, max_new_tokens=4, stop="\n", scoring="mean")
 
 
 def credit_job(job_id: str = "round-1/credit") -> CreditJob:

@@ -76,6 +76,7 @@ RESULTS = (
     AdaptResult(adapter=ADAPTER, num_steps=1, num_tokens=1, num_truncated=0, first_loss=2.0, final_loss=1.0),
     EvaluateResult(
         answers=(GradedAnswer(question_id="q", text="yes", score=1.0),),
+        score=1.0,
         receipt=Receipt(adapter_sha256="", policy_version=0, probe_delta=0.0),
     ),
     CreditResult(credits=(EditCredit(context_id="c", edit_index=0, reward=1.0, weight=1.0),), update=UPDATE),
@@ -84,7 +85,13 @@ JOBS = (
     ProposeJob(job_id="j", policy=POLICY, prompt="p", sampling=SamplingSpec(temperature=1.0, top_p=1.0, max_new_tokens=8), seeds=(1, 2)),
     AdaptJob(job_id="j", purpose="inner", policy=POLICY, sequences=SEQUENCES, lora=LORA, optim=OPTIM, seed=1),
     EvaluateJob(
-        job_id="j", policy=POLICY, adapter=ADAPTER, questions=(Question(question_id="q", prompt="?", answers=("a",)),), max_new_tokens=8
+        job_id="j",
+        policy=POLICY,
+        adapter=ADAPTER,
+        questions=(Question(question_id="q", prompt="?", answers=("a",)),),
+        max_new_tokens=8,
+        stop="",
+        scoring="mean",
     ),
     CreditJob(job_id="j", round=1, seed=1, groups=()),
 )

@@ -69,7 +69,7 @@ def values(hint: Any, name: str) -> st.SearchStrategy[Any]:
 def an_assign() -> Assign:
     question = Question(question_id="q1", prompt="Who?\n", answers=("Ada", "Countess"))
     policy = PolicyRef(version=1, chain=(AdapterRef(sha256="0a" * 32, rank=16, num_bytes=4096),))
-    job = EvaluateJob(job_id="round-1/e/0", policy=policy, adapter=None, questions=(question,), max_new_tokens=8)
+    job = EvaluateJob(job_id="round-1/e/0", policy=policy, adapter=None, questions=(question,), max_new_tokens=8, stop="\n", scoring="mean")
     return Assign(job_id="round-1/e/0", attempt=2, job=job)
 
 

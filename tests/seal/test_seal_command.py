@@ -99,13 +99,15 @@ class Run:
     def grade(self, study: str, instance: Instance, edit: int, replicate: int, scores: Sequence[float], *, adapted: bool = True) -> None:
         key = JobKey(stage="evaluate", study=study, context_id=instance.instance_id, edit_index=edit, replicate=replicate)
         adapter = AdapterRef(sha256=SHA, rank=4, num_bytes=9) if adapted else None
-        job = EvaluateJob(job_id=key.job_id, policy=_base(), adapter=adapter, questions=instance.questions, max_new_tokens=8)
+        job = EvaluateJob(
+            job_id=key.job_id, policy=_base(), adapter=adapter, questions=instance.questions, max_new_tokens=8, stop="\n", scoring="mean"
+        )
         answers = tuple(
             GradedAnswer(question_id=question.question_id, text=f"says {score}", score=score)
             for question, score in zip(instance.questions, scores, strict=True)
         )
         receipt = Receipt(adapter_sha256=SHA if adapted else "", policy_version=0, probe_delta=0.5 if adapted else 0.0)
-        self._add(key, job, EvaluateResult(answers=answers, receipt=receipt))
+        self._add(key, job, EvaluateResult(answers=answers, score=sum(scores) / len(scores), receipt=receipt))
 
     def write(self) -> str:
         ledger = Ledger(self.directory.ledger)

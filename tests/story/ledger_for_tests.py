@@ -112,7 +112,7 @@ def graded(edit: int, replicate: int, answers: tuple[str, ...], *, study: str = 
     place = key("evaluate", edit, replicate, study)
     is_base = study != "round-1"
     adapter = None if is_base else AdapterRef(sha256=SHAS[replicate], rank=4, num_bytes=2048)
-    job = EvaluateJob(job_id=place.job_id, policy=POLICY, adapter=adapter, questions=QUESTIONS, max_new_tokens=8)
+    job = EvaluateJob(job_id=place.job_id, policy=POLICY, adapter=adapter, questions=QUESTIONS, max_new_tokens=8, stop="\n", scoring="mean")
     grades = tuple(
         GradedAnswer(question_id=question.question_id, text=text, score=float(text in question.answers))
         for question, text in zip(QUESTIONS, answers, strict=True)
@@ -120,7 +120,7 @@ def graded(edit: int, replicate: int, answers: tuple[str, ...], *, study: str = 
     shown = "" if is_base else SHAS[replicate] if sha is None else sha
     receipt = Receipt(adapter_sha256=shown, policy_version=0, probe_delta=0.0 if is_base else 3.5)
     score = sum(grade.score for grade in grades) / len(grades)
-    return result(place, job, EvaluateResult(answers=grades, receipt=receipt), "evaluator-0", 1020.0, score=score)
+    return result(place, job, EvaluateResult(answers=grades, score=score, receipt=receipt), "evaluator-0", 1020.0, score=score)
 
 
 def credited() -> list[Record]:

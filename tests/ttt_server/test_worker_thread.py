@@ -11,8 +11,16 @@ from seal_runtime.errors import EngineDiedError
 from seal_runtime.store.adapters import AdapterStore
 from seal_runtime.ttt_server.worker_thread import Report, WorkerGone, WorkerThread
 
-JOB = EvaluateJob(job_id="ttt-0/baseline-0", policy=PolicyRef(version=0, chain=()), adapter=None, questions=(), max_new_tokens=4)
-RESULT = EvaluateResult(answers=(), receipt=Receipt(adapter_sha256="", policy_version=0, probe_delta=0.0))
+JOB = EvaluateJob(
+    job_id="ttt-0/baseline-0",
+    policy=PolicyRef(version=0, chain=()),
+    adapter=None,
+    questions=(),
+    max_new_tokens=4,
+    stop="\n",
+    scoring="mean",
+)
+RESULT = EvaluateResult(answers=(), score=0.0, receipt=Receipt(adapter_sha256="", policy_version=0, probe_delta=0.0))
 
 
 class MortalWorker:

@@ -64,7 +64,8 @@ def test_another_adapter_in_its_place_is_caught_by_the_hash(vllm_engine, instanc
     result = _answer(vllm_engine, drain, instances[0], adapters[1])
     asked = AdapterRef(sha256=adapter_sha256(adapters[0]), rank=16, num_bytes=1)
     job = EvaluateJob(
-        job_id="asked", policy=PolicyRef(version=0, chain=()), adapter=asked, questions=instances[0].questions[:2], max_new_tokens=4
-    )
+        job_id="asked", policy=PolicyRef(version=0, chain=()), adapter=asked, questions=instances[0].questions[:2], max_new_tokens=4,
+        stop="\n", scoring="mean",
+    )  # fmt: skip
     with pytest.raises(ReceiptError, match="the engine loaded"):
         make_receipt(job, result)

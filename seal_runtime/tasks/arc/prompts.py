@@ -17,6 +17,8 @@ _PUZZLE_INSTRUCTIONS = (
     "Here are some examples from this transformation, your answer must follow the format.\n"
     "The input-output grids are provided as python arrays:\n"
 )
+_INSTRUCTIONS_CHARS = len(with_system(_PUZZLE_INSTRUCTIONS, ""))
+_INTO = " -> "
 _EDIT_INSTRUCTIONS = "You are a helpful assistant that provide the correct output for the given task immediately.\n\n"
 _EDIT_REQUEST = """------
 
@@ -63,15 +65,19 @@ Example output:
 
 
 def edit_prompt(demonstrations: Sequence[Example]) -> str:
-    """Return the request for a self-edit: the demonstrations as rows of digits, then what to decide."""
-    shown = "".join(f"Input:\n{_rows(example.input)}\nOutput:\n{_rows(example.output)}\n" for example in demonstrations)
-    return with_system(_EDIT_INSTRUCTIONS, shown + _EDIT_REQUEST)
+    """Return the request for a self-edit: the demonstrations, then what to decide."""
+    return with_system(_EDIT_INSTRUCTIONS, shown_demonstrations(demonstrations) + _EDIT_REQUEST)
+
+
+def shown_demonstrations(demonstrations: Sequence[Example]) -> str:
+    """Return the demonstrations as rows of digits."""
+    return "".join(f"Input:\n{_rows(example.input)}\nOutput:\n{_rows(example.output)}\n" for example in demonstrations)
 
 
 def puzzle_prompt(demonstrations: Sequence[Example], asked: Grid) -> str:
     """Return the request for the output of one grid, after the demonstrations."""
-    shown = "".join(f"{grid_text(example.input)} -> {answer_text(example.output)}\n" for example in demonstrations)
-    return with_system(_PUZZLE_INSTRUCTIONS + shown, f"{grid_text(asked)} -> ")
+    shown = "".join(f"{grid_text(example.input)}{_INTO}{answer_text(example.output)}\n" for example in demonstrations)
+    return with_system(_PUZZLE_INSTRUCTIONS + shown, f"{grid_text(asked)}{_INTO}")
 
 
 def answer_text(grid: Grid) -> str:
@@ -88,6 +94,17 @@ def puzzle_sequence(puzzle: Puzzle, *, loss_on_prompt: bool) -> TrainingSequence
     """Return the training sequence of a puzzle whose output is known."""
     prompt = puzzle_prompt(puzzle.demonstrations, puzzle.asked.input)
     return TrainingSequence(prompt=prompt, completion=answer_text(puzzle.asked.output), weight=1.0, loss_on_prompt=loss_on_prompt)
+
+
+def puzzle_chars(puzzle: Puzzle) -> int:
+    """Return the length of a puzzle's training text without writing it: an edit's puzzles are many."""
+    examples = (*puzzle.demonstrations, puzzle.asked)
+    separators = len(examples) * (len(_INTO) + len(END_OF_GRID)) + len(puzzle.demonstrations) * len("\n")
+    return _INSTRUCTIONS_CHARS + separators + sum(_grid_chars(example.input) + _grid_chars(example.output) for example in examples)
+
+
+def _grid_chars(grid: Grid) -> int:
+    return len(grid) * (2 * len(grid[0]) + 3)
 
 
 def _rows(grid: Grid) -> str:
