@@ -11,7 +11,7 @@ from seal_runtime.algorithms.registry import make_algorithm
 from seal_runtime.config.topology import AlgorithmConfig
 from seal_runtime.seeds import derive_seed
 
-Select = Literal["best", "improved", "random"]
+Select = Literal["best", "improved", "solved", "random"]
 
 
 def edit(index: int, *rewards: float, text: str | None = None) -> ScoredEdit:
@@ -51,6 +51,12 @@ def test_ties_go_to_the_lowest_index_whatever_the_order_of_arrival() -> None:
 
 def test_best_has_no_positivity_filter() -> None:
     assert chosen("best", group("a", edit(0, 0.0), edit(1, 0.0), baseline=0.5)) == [("a", 0)]
+
+
+def test_solved_takes_every_edit_whose_replicates_all_have_reward_one() -> None:
+    groups = (group("a", edit(0, 1.0, 1.0), edit(1, 1.0, 0.0), edit(2, 1.0)), group("b", edit(0, 0.99)))
+    assert chosen("solved", *groups) == [("a", 0), ("a", 2)]
+    assert make_algorithm(AlgorithmConfig(select="solved")).credit(job(groups[1])).update is None
 
 
 @pytest.mark.parametrize("select", ["best", "improved", "random"])

@@ -20,7 +20,7 @@ task: {name: "varied_task:VariedTask"}
 algorithm: {contexts_per_round: 8, edits_per_context: 3, replicates: 2}
 evaluation: {num_contexts: 4, edits_per_context: 1}
 bus: {heartbeat_seconds: 0.2, agent_timeout_seconds: 1.5}
-proposer: {engine: fake, max_concurrent_jobs: 2, engine_args: {delay_seconds: 0.05}}
+proposer: {engine: fake, max_concurrent_jobs: 2, max_resamples: 1, engine_args: {delay_seconds: 0.05}}
 trainer: {engine: fake, count: 2, max_concurrent_adapters: 4, lora: {rank: 4, alpha: 8.0}}
 evaluator: {engine: fake, count: 2, max_concurrent_jobs: 2, engine_args: {delay_seconds: 0.1}}
 """

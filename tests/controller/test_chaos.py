@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from toy_task import ChoosyToyTask
 
 from seal_runtime.controller.events import AgentBeat, AgentDiagnosed, DrainRequested, Tick
 from seal_runtime.errors import LedgerError
@@ -243,7 +244,21 @@ def test_without_mercy_the_run_still_ends_and_the_books_are_right(
         assert status.items_done == status.items_total == 48
 
 
-@pytest.mark.parametrize("num_steps", [1, 7, 20, 33, 60, 85, 100])
+@given(source=st.randoms(use_true_random=True), limits=st.sampled_from([{}, TIGHT]))
+@SLOW
+def test_a_disturbed_run_of_edits_that_are_drawn_again_or_choose_their_training_does_the_jobs_of_a_calm_one(
+    make_world: MakeWorld, calm_choosy_world: Any, source: random.Random, limits: dict[str, object]
+) -> None:
+    world = make_world(ChoosyToyTask(), proposer={"max_resamples": 2}, algorithm={"replicates": 2}, limits=limits)
+    play(world, source, gentle=True, num_actions=400)
+    assert world.finish.phase == "done"
+    assert [record for record in world.records if isinstance(record, SetAsideRecord)] == []
+    assert {record.key.job_id: (record.job, record.score) for record in world.results()} == {
+        record.key.job_id: (record.job, record.score) for record in calm_choosy_world.results()
+    }
+
+
+@pytest.mark.parametrize("num_steps", [1, 7, 20, 33, 60, 85, 95])
 def test_a_run_taken_up_again_chooses_the_same_edits(make_world: MakeWorld, calm_world: Any, num_steps: int) -> None:
     """The controller and all agents die after so many results; others take up the run."""
     world = make_world()

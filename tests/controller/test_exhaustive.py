@@ -10,8 +10,9 @@ from typing import Any, cast
 
 import pytest
 from fake_world import FakeAgent, World
-from toy_task import toy_topology
+from toy_task import ChoosyToyTask, ToyTask, toy_topology
 
+from seal_runtime.config.topology import Topology
 from seal_runtime.controller.events import DrainRequested
 from seal_runtime.ledger.records import ResultRecord, SetAsideRecord
 
@@ -22,6 +23,8 @@ TINY: dict[str, dict[str, object]] = {
     "evaluation": {"num_contexts": 0, "retention": False},
 }
 MAX_MISFORTUNES = 2
+CHOOSY_SEED = 2
+"""With this one an edit of ChoosyToyTask is drawn again and another trains nothing."""
 Step = Callable[[World, str], None]
 
 
@@ -157,13 +160,32 @@ def check(world: World, chosen: Any) -> None:
     assert world.chosen() == chosen
 
 
-@pytest.mark.parametrize("limits", [{}, {"max_waiting_adapters": 1, "max_waiting_edits": 1}], ids=["roomy", "tight"])
+TIGHT: dict[str, object] = {"max_waiting_adapters": 1, "max_waiting_edits": 1}
+
+
+@pytest.mark.parametrize("limits", [{}, TIGHT], ids=["roomy", "tight"])
 def test_every_order_of_events_of_a_tiny_run_ends_with_the_same_books(limits: dict[str, object]) -> None:
-    topology = toy_topology(**TINY, limits={"max_attempts": 4, **limits})
-    calm = World(topology)
+    visit_all(toy_topology(**TINY, limits={"max_attempts": 4, **limits}), ToyTask())
+
+
+def test_every_order_of_events_with_an_edit_drawn_again_and_one_that_trains_nothing() -> None:
+    topology = toy_topology(
+        **{**TINY, "run": {"rounds": 1, "seed": CHOOSY_SEED}}, limits={"max_attempts": 4, **TIGHT}, proposer={"max_resamples": 1}
+    )
+    calm = visit_all(topology, ChoosyToyTask())
+    assert sorted(record.key.job_id for record in calm.results()) == [
+        "round-1/credit",
+        "round-1/policy",
+        *(f"round-1/reward-4/{job}" for job in ("e0/r0/adapt", "e0/r0/evaluate", "e0/s1/propose", "e1/r0/evaluate", "propose")),
+    ]
+
+
+def visit_all(topology: Topology, task: ToyTask) -> World:
+    """Visit every state, end each of them, and return the calm run."""
+    calm = World(topology, task)
     calm.join_all()
     assert calm.run_calmly().phase == "done"
-    first = World(topology)
+    first = World(topology, task)
     for role in ROLES:
         for index in range(2):
             first.join(role, f"{role}-{index}", capacity=1, incarnation=f"{role}-{index}")
@@ -183,3 +205,4 @@ def test_every_order_of_events_of_a_tiny_run_ends_with_the_same_books(limits: di
         if world.finish is None:
             check(world, calm.chosen())
     assert len(seen) > 1000
+    return calm

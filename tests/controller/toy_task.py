@@ -1,6 +1,7 @@
 """A toy task, and agents' work as pure functions: every result is a function of its job."""
 
 import hashlib
+import re
 from collections.abc import Sequence
 
 from protocol.jobs import (
@@ -23,7 +24,7 @@ from protocol.jobs import (
 from seal_runtime.algorithms.rest_em import RestEM
 from seal_runtime.config.topology import Topology
 from seal_runtime.errors import EditParseError
-from seal_runtime.tasks.base import Instance, Split
+from seal_runtime.tasks.base import InnerLoop, Instance, Split, Untrained
 
 
 def digest(*parts: object) -> str:
@@ -64,6 +65,25 @@ class ToyTask:
 
     def retention_questions(self) -> tuple[Question, ...]:
         return tuple(Question(question_id=f"known-{q}", prompt=f"known {q}?", answers=("yes",)) for q in range(self.num_retention))
+
+
+class ChoosyToyTask(ToyTask):
+    """A task with every optional method: of the edits half cannot be parsed, a third of the others train nothing, and the rest choose."""
+
+    def inner_loop(self, instance: Instance, edit: str, seed: int) -> InnerLoop | Untrained:
+        number = sum(int(digits) for digits in re.findall(r"\d+", edit.partition("\n")[0]))
+        if number % 2 or "bad" in edit:
+            raise EditParseError("expected an even number")
+        if number % 3 == 0:
+            return Untrained(reason="a third trains nothing")
+        sequences = (TrainingSequence(prompt=f"drawn from {seed}", completion=edit, weight=1.0, loss_on_prompt=True),) * 3
+        return InnerLoop(sequences=sequences, learning_rate=0.001 * (1 + number % 5), epochs=1.5)
+
+    def score(self, questions: Sequence[Question], answers: Sequence[str]) -> float:
+        return min(self.grade(question, answer) for question, answer in zip(questions, answers, strict=True))
+
+    def answer_stop(self) -> str:
+        return "#"
 
 
 def do_job(job: Job, topology: Topology) -> JobResult:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from protocol.jobs import TrainingSequence
+from protocol.prompts import with_system
 from seal_runtime.config.chat import speaks_chat
 from seal_runtime.config.topology import ModelConfig
 from seal_runtime.engines.base import AnswerRequest, Policy
@@ -41,6 +42,24 @@ def test_a_prompt_is_a_users_request_with_one_start(folder: Path) -> None:
     assert encode_prompt(spoken_to(plain, chat=False, parse_special_tokens=False), "Who?") == encode_prompt(plain, "Who?")
     skeleton = spoken_to(load_skeleton(str(folder), None, plain.context_length), chat=True, parse_special_tokens=False)
     assert encode_prompt(skeleton, "Who?") == wanted
+
+
+def test_instructions_become_the_systems_turn(folder: Path) -> None:
+    loaded = speaking_chat(load_model(str(folder)), True)
+    wanted = loaded.tokenizer("<s>[system] Be brief.\n[user] Who?\n[assistant] ", add_special_tokens=False).input_ids
+    assert encode_prompt(loaded, with_system("Be brief.", "Who?")) == wanted
+    sequence = TrainingSequence(prompt=with_system("Be brief.", "Who?"), completion="I", weight=1.0, loss_on_prompt=True)
+    (learnt,) = encode_sequences(loaded, (sequence,), max_length=200, pad_loss="eos").sequences
+    assert learnt.ids_L.tolist()[: len(wanted)] == wanted
+    assert learnt.first_loss_position == 0
+
+
+def test_a_template_that_writes_the_date_gets_the_same_one_every_day(folder: Path) -> None:
+    loaded = load_model(str(folder))
+    dated = "{{ date_string if date_string is defined else strftime_now('%d %b %Y') }} "
+    loaded.tokenizer.chat_template = "<s>" + dated + TEMPLATE.replace("{{ '<s>' }}", "")
+    text = loaded.tokenizer.decode(encode_prompt(speaking_chat(loaded, True), "Who?"))
+    assert text.startswith("<s>26 Jul 2024 ")
 
 
 def test_policy_updates_learn_in_the_template_and_inner_loops_on_plain_text(folder: Path) -> None:

@@ -39,6 +39,8 @@ def test_samples_depend_on_seeds_and_answers_on_the_adapter(adapt_request, drain
     assert adapted.answers != plain.answers
     assert adapted.adapter_sha256 == adapter_sha256(request.output_dir)
     assert adapted.probe_delta > 0 == plain.probe_delta
+    whole = drain(engine, [AnswerRequest(request_id="a", adapter=None, stop="", **questions)])["a"]
+    assert whole.answers[0].partition("\n")[0] == plain.answers[0] != whole.answers[0]
 
 
 @pytest.mark.parametrize("retryable", [True, False])

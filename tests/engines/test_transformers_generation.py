@@ -185,15 +185,19 @@ def test_a_policy_changes_what_is_generated_and_reverts_bit_exactly(adapt_reques
     assert again["folded"].answers == first["with"].answers
 
 
-def test_an_answer_ends_at_the_first_newline(adapt_request, drain):
+def test_an_answer_ends_where_its_request_says_and_else_at_the_first_newline(adapt_request, drain):
     from protocol.jobs import TrainingSequence
 
     texts = (TrainingSequence(prompt="Q?", completion="yes\nand more", weight=1.0),)
     taught = adapt_request(1, sequences=texts, lora={"targets": ("all-linear",), "rank": 8}, optim={"learning_rate": 1e-2, "epochs": 60})
     drain(BatchedAdaptEngine(load_model("random:tiny-llama"), num_slots=1), [taught])
     engine = TransformersGenerationEngine(load_model("random:tiny-llama"), max_batch_rows=64)
-    result = drain(engine, [_answers("a", taught.output_dir, ("Q?",), max_new_tokens=30)])["a"]
-    assert result.answers == ("yes",)
+    requests = [_answers(stop, taught.output_dir, ("Q?",), max_new_tokens=30, stop=stop) for stop in ("\n", "m", "")]
+    results = drain(engine, [_answers("default", taught.output_dir, ("Q?",), max_new_tokens=30), *requests])
+    assert results["default"].answers == results["\n"].answers == ("yes",)
+    assert results["m"].answers == ("yes\nand",)
+    assert results[""].answers == ("yes\nand more",)
+    assert len(results["m"].token_ids[0]) < len(results[""].token_ids[0]), "a stop saves the tokens after it"
 
 
 @pytest.mark.parametrize(
@@ -201,6 +205,7 @@ def test_an_answer_ends_at_the_first_newline(adapt_request, drain):
     [
         _answers("bad", None, ()),
         _answers("bad", None, max_new_tokens=0),
+        _answers("bad", None, stop="##"),
         _samples("bad", ()),
         _samples("bad", (1,), sampling=replace(FREE, top_p=0.0)),
         _samples("bad", (1,), sampling=replace(FREE, temperature=float("nan"))),

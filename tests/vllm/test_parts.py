@@ -8,6 +8,7 @@ import pytest
 
 from seal_runtime.engines.vllm_adapters import VllmAdapters
 from seal_runtime.engines.vllm_options import allowed_rank, complete_args
+from seal_runtime.engines.vllm_prompts import AnswerStops, load_skeleton
 from seal_runtime.engines.vllm_receipts import probe_delta
 from seal_runtime.errors import ConfigError
 from seal_runtime.store import leftovers
@@ -21,6 +22,16 @@ MAKE_SCRATCH = (
 @pytest.mark.parametrize(("rank", "allowed"), [(1, 1), (2, 8), (16, 16), (100, 128), (257, 320), (512, 512)])
 def test_ranks_are_rounded_up_to_what_vllm_takes(rank, allowed):
     assert allowed_rank(rank) == allowed
+
+
+def test_a_stop_character_ends_an_answer_in_whichever_token_it_stands():
+    tokenizer = load_skeleton("builtin:seal-tiny", None, 512).tokenizer
+    stops = AnswerStops(tokenizer, (1, 0))
+    assert stops.tokens("") == [0, 1]
+    newlines = stops.tokens("\n")
+    assert set(newlines) == {0, 1} | {token for token in range(len(tokenizer)) if "\n" in tokenizer.decode([token])}
+    assert newlines == sorted(newlines)
+    assert stops.tokens("#") != newlines
 
 
 @pytest.mark.parametrize("rank", [0, 513])

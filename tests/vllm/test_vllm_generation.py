@@ -139,6 +139,17 @@ def test_memory_and_loaded_adapters_stay_flat_over_hundreds(vllm_engine, instanc
     assert len([path for path in vllm_engine._adapters.folder.iterdir() if path.is_dir()]) <= 5
 
 
+def test_an_answer_goes_on_to_the_stop_of_its_request(vllm_engine, transformers_engine, instances, adapters, drain):
+    """Each stop character is a matter of tokens, and the same one for both engines."""
+    requests = [replace(_ask(f"stop-{stop!r}", instances[0], adapters[0], limit=24), stop=stop) for stop in ("\n", "e", "")]
+    ours, theirs = drain(vllm_engine, requests), drain(transformers_engine, requests)
+    for request in requests:
+        assert ours[request.request_id].answers == theirs[request.request_id].answers
+        assert not request.stop or all(request.stop not in answer for answer in ours[request.request_id].answers)
+    refused = drain(vllm_engine, [replace(requests[0], stop="##")])[requests[0].request_id]
+    assert "one character" in str(refused.error)
+
+
 def test_an_engine_stepped_on_this_thread_has_no_children_that_could_outlive_it(vllm_engine, instances, drain):
     drain(vllm_engine, [_ask("childless", instances[0])])
     if not isinstance(vllm_engine._vllm, InProcessDriver):
