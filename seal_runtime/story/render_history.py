@@ -96,7 +96,9 @@ def _policy(policy: PolicyStory) -> str:
 
 def _show_attempt(attempt: Attempt, names_replicate: bool, console: Console) -> None:
     parts = attempt.job_id.split("/")
-    what = f"{attempt.stage} {parts[-2]}" if names_replicate and attempt.stage in ("adapt", "evaluate") else attempt.stage
+    is_drawn_again = attempt.stage == "propose" and len(parts) == len(("study", "context", "edit", "draw", "stage"))
+    is_replicate = names_replicate and attempt.stage in ("adapt", "evaluate")
+    what = f"{attempt.stage} {parts[-2]}" if is_drawn_again or is_replicate else attempt.stage
     word, style = _OUTCOMES[attempt.outcome]
     again = f"try {attempt.number}" + (f" after restart {attempt.controller}" if attempt.controller else "")
     when = f"{_local(at):%H:%M:%S}" if (at := _at(attempt)) is not None else ""
