@@ -45,7 +45,7 @@ def test_a_prompt_is_a_users_request_with_one_start(folder: Path) -> None:
 
 
 def test_instructions_become_the_systems_turn(folder: Path) -> None:
-    loaded = speaking_chat(load_model(str(folder)), True)
+    loaded = spoken_to(load_model(str(folder)), chat=True, parse_special_tokens=False)
     wanted = loaded.tokenizer("<s>[system] Be brief.\n[user] Who?\n[assistant] ", add_special_tokens=False).input_ids
     assert encode_prompt(loaded, with_system("Be brief.", "Who?")) == wanted
     sequence = TrainingSequence(prompt=with_system("Be brief.", "Who?"), completion="I", weight=1.0, loss_on_prompt=True)
@@ -58,7 +58,7 @@ def test_a_template_that_writes_the_date_gets_the_same_one_every_day(folder: Pat
     loaded = load_model(str(folder))
     dated = "{{ date_string if date_string is defined else strftime_now('%d %b %Y') }} "
     loaded.tokenizer.chat_template = "<s>" + dated + TEMPLATE.replace("{{ '<s>' }}", "")
-    text = loaded.tokenizer.decode(encode_prompt(speaking_chat(loaded, True), "Who?"))
+    text = loaded.tokenizer.decode(encode_prompt(spoken_to(loaded, chat=True, parse_special_tokens=False), "Who?"))
     assert text.startswith("<s>26 Jul 2024 ")
 
 
