@@ -23,7 +23,7 @@ class Backlog:
         self._waiting: Counter[Kind] = Counter()
 
     def num_waiting(self, kind: Kind) -> int:
-        """Return how many self-edits wait for a trainer, or adapters for an evaluator."""
+        """Return how many self-edits wait for a trainer (or, training nothing, for an evaluator), or adapters for an evaluator."""
         return self._waiting[kind]
 
     def waits(self, work: Work) -> None:
@@ -48,7 +48,7 @@ def _kind(work: Work) -> Kind | None:
     """Return what a job keeps from being forgotten while it waits."""
     if isinstance(work.job, EvaluateJob) and work.job.adapter is not None:
         return "adapter"
-    return "edit" if isinstance(work.job, AdaptJob) and work.is_of_proposal else None
+    return "edit" if work.is_of_proposal else None
 
 
 def _made_by(work: Work) -> Kind | None:

@@ -36,7 +36,10 @@ Priority = tuple[int, int, int, int]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
-    """A job and what the controller knows about it. `is_of_proposal`: it trains on a self-edit that a proposer wrote."""
+    """A job and what the controller knows about it.
+
+    `is_of_proposal`: it is the first for a self-edit that a proposer wrote, its training or, where there is none, its examination.
+    """
 
     key: JobKey
     job: Job
@@ -124,7 +127,7 @@ class WorkFactory:
             stop=self._rules.stop,
             scoring="mean" if study.purpose == "retention" else self._rules.scoring,
         )
-        return self._work(key, job, study)
+        return replace(self._work(key, job, study), is_of_proposal=study.source == "policy" and adapter is None)
 
     def credit(self, study: Study, groups: Sequence[CreditGroup]) -> Work:
         """Ask for the credit of a round."""

@@ -103,6 +103,14 @@ class RunBuilder:
         job = ProposeJob(job_id=key.job_id, policy=self._policy(version), prompt="p", sampling=sampling, seeds=tuple(range(len(texts))))
         self._add(key, version, job, ProposeResult(edits=edits, prompt_tokens=3, prompt_truncated=0), None, seconds)
 
+    def propose_again(self, study: str, context_id: str, edit: int, number: int, text: str) -> None:
+        """Add another draw of one edit."""
+        sampling = SamplingSpec(temperature=1.0, top_p=1.0, max_new_tokens=8)
+        drawn = GeneratedEdit(text=text, token_ids=(1,), logprobs=(-1.0,), finish_reason="stop")
+        key = JobKey(stage="propose", study=study, context_id=context_id, edit_index=edit, replicate=number)
+        job = ProposeJob(job_id=key.job_id, policy=self._policy(0), prompt="p", sampling=sampling, seeds=(number,))
+        self._add(key, 0, job, ProposeResult(edits=(drawn,), prompt_tokens=3, prompt_truncated=0), None, 1.0)
+
     def grade(
         self, study: str, context_id: str, edit: int, right: int, *, version: int = 0, replicate: int = 0, adapt: bool = True
     ) -> None:

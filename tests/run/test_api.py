@@ -104,6 +104,24 @@ def test_unparsed_edits_have_reward_zero_and_lost_ones_none(tmp_path: Path) -> N
     assert (run.status.num_set_aside, run.status.num_results) == (1, 4)
 
 
+def test_an_edit_that_was_drawn_again_is_its_last_draw(tmp_path: Path) -> None:
+    builder = RunBuilder()
+    builder.propose("round-1", "c0", ["BROKEN", "BROKEN"])
+    builder.propose_again("round-1", "c0", 1, 1, "BROKEN")
+    builder.propose_again("round-1", "c0", 0, 1, "fine")
+    builder.grade("round-1", "c0", 0, 2)
+    paths = _write(builder, tmp_path / "run")
+    topology = {"task": {"name": "run_builder:TinyTask"}, "proposer": {"max_resamples": 2}}
+    paths.topology.write_text(dump_topology(builder.topology(**topology)))
+    assert [(row.text, row.state, row.reward) for row in Run.open(paths.root).edits()] == [
+        ("fine", "scored", 0.5),
+        ("BROKEN", "missing", None),
+    ], "a second resample may still make it usable"
+    topology["proposer"] = {"max_resamples": 1}
+    paths.topology.write_text(dump_topology(builder.topology(**topology)))
+    assert [(row.state, row.reward) for row in Run.open(paths.root).edits()] == [("scored", 0.5), ("unparsed", 0.0)]
+
+
 def test_attempts_tell_successes_failures_and_what_was_given_up(tmp_path: Path) -> None:
     builder = RunBuilder()
     builder.grade("round-1", "c0", 0, 4)

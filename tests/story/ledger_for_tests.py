@@ -93,6 +93,15 @@ def proposal() -> Record:
     return result(place, job, ProposeResult(edits=edits, prompt_tokens=30, prompt_truncated=0), "proposer-0", 1000.0)
 
 
+def proposal_again(edit: int, number: int, text: str) -> Record:
+    """Return another draw of one edit."""
+    place = key("propose", edit, number)
+    sampling = SamplingSpec(temperature=1.0, top_p=0.9, max_new_tokens=50)
+    drawn = GeneratedEdit(text=text, token_ids=(3,), logprobs=(-0.5,), finish_reason="stop")
+    job = ProposeJob(job_id=place.job_id, policy=POLICY, prompt="Write.", sampling=sampling, seeds=(90 + number,))
+    return result(place, job, ProposeResult(edits=(drawn,), prompt_tokens=30, prompt_truncated=0), "proposer-0", 1003.0)
+
+
 def adapted(edit: int, replicate: int, *, attempt: int = 1, agent: str = "trainer-0") -> Record:
     place = key("adapt", edit, replicate)
     sequences = FictionalWorldTask().training_sequences(INSTANCE, TEXTS[edit])
@@ -110,7 +119,7 @@ def adapted(edit: int, replicate: int, *, attempt: int = 1, agent: str = "traine
 
 def graded(edit: int, replicate: int, answers: tuple[str, ...], *, study: str = "round-1", sha: str | None = None) -> Record:
     place = key("evaluate", edit, replicate, study)
-    is_base = study != "round-1"
+    is_base = study != "round-1" or sha == ""
     adapter = None if is_base else AdapterRef(sha256=SHAS[replicate], rank=4, num_bytes=2048)
     job = EvaluateJob(job_id=place.job_id, policy=POLICY, adapter=adapter, questions=QUESTIONS, max_new_tokens=8, stop="\n", scoring="mean")
     grades = tuple(

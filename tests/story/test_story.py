@@ -12,7 +12,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 sys.path.insert(0, str(Path(__file__).parent))
-from ledger_for_tests import CONTEXT, INSTANCE, SHAS, arrivals, credited, everything, joined, proposal
+from ledger_for_tests import CONTEXT, INSTANCE, SHAS, arrivals, credited, everything, graded, joined, proposal, proposal_again
 
 from seal_runtime.cli.app import app
 from seal_runtime.config.loading import dump_topology
@@ -122,6 +122,31 @@ def test_an_edit_that_cannot_be_parsed_has_reward_zero_and_says_why(run: RunDire
     story = told(run, 2)
     assert (story.state, story.reward, story.sequences) == ("unparsed", 0.0, ())
     assert "reward 0: it cannot be parsed" in shown(story)
+
+
+def test_an_edit_that_is_drawn_again_is_told_by_its_last_draw(run: RunDirectory) -> None:
+    run.topology.write_text(dump_topology(Topology.model_validate({"proposer": {"max_resamples": 2}})))
+    commit(run, [*everything(), proposal_again(2, 1, " \x00 ")])
+    story = tell_story(run, f"round-1/{CONTEXT}/e2")
+    assert (story.state, story.reward) == ("unfinished", None)
+    assert "it could not be parsed and is drawn again" in story.state_reason
+    assert story.proposal is not None
+    assert story.proposal.seed == 91
+    ledger = Ledger(run.ledger)
+    ledger.commit([proposal_again(2, 2, " \x00 ")], now=1020.0)
+    ledger.close()
+    last = tell_story(run, f"round-1/{CONTEXT}/e2/s2/propose")
+    assert (last.state, last.reward) == ("unparsed", 0.0)
+    text = shown(last)
+    assert "propose s1" in text
+    assert "propose s2" in text
+
+
+def test_an_edit_that_trains_nothing_is_told_so_and_scored(run: RunDirectory) -> None:
+    story = told(run, 3, [*everything(), graded(3, 0, ("Ada", "London"), sha=""), graded(3, 1, ("Ada", "Rome"), sha="")])
+    assert (story.state, story.reward) == ("scored", 0.75)
+    assert all(replicate.training is None and replicate.receipt is not None and replicate.receipt.matches for replicate in story.replicates)
+    assert "no adapter: its settings train nothing, the policy alone was examined" in " ".join(shown(story).split())
 
 
 @pytest.mark.parametrize(
