@@ -1,5 +1,9 @@
 """Make model output fit for people: no control characters, the asking line of a prompt, durations and sizes in words."""
 
+from protocol.prompts import split_system
+
+_MAX_REQUEST_CHARS = 120
+
 
 def printable(text: str) -> str:
     """Return text without control characters (an edit must not steer the terminal or the page); newlines and tabs stay."""
@@ -7,7 +11,14 @@ def printable(text: str) -> str:
 
 
 def short_question(prompt: str) -> str:
-    """Return the line of an examination prompt that asks: without the instruction around it and without the answer's cue."""
+    """Return the line of an examination prompt that asks: without the instruction around it and without the answer's cue.
+
+    A request that its instructions stand apart from is shown whole, on one line, as far as it is short.
+    """
+    instructions, request = split_system(prompt)
+    if instructions:
+        whole = " ".join(printable(request).split())
+        return whole if len(whole) <= _MAX_REQUEST_CHARS else whole[: _MAX_REQUEST_CHARS - 1] + "…"
     lines = [line.strip() for line in printable(prompt).splitlines() if line.strip()]
     if len(lines) > 1 and lines[-1].endswith(":"):
         lines = lines[:-1]

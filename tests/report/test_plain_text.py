@@ -2,6 +2,7 @@
 
 import pytest
 
+from protocol.prompts import with_system
 from seal_runtime.report.plain_text import format_bytes, format_duration, printable, short_question
 
 
@@ -15,6 +16,8 @@ def test_control_and_direction_characters_are_replaced() -> None:
         ("Let's answer.\nTopic: X\nQuestion: Who is X?\nAnswer:", "Who is X?"),
         ("Let's answer a question directly and concisely.\nQuestion: Topic: X\nWho is X?\nAnswer:\n", "Who is X?"),
         ("Name it.", "Name it."),
+        (with_system("Long\nexamples?\n", "[[1]\n [2]] -> "), "[[1] [2]] ->"),
+        (with_system("Examples.\n", "1 " * 100), "1 " * 59 + "1…"),
         ("", ""),
     ],
 )
