@@ -1,9 +1,10 @@
 """Two attempts from many answers to one test input (the published code's hierarchical vote).
 
-Each augmentation nominates up to three grids, and so do all answers together: its most common ones, filled up with the grid of the most
-common rows and that of the most common columns. The two grids that are nominated most often are the attempts. Of a second and a third
-with as many nominations the one that more unaugmented answers gave is taken, else the second. Counts that are equal keep the order of the
-answers (the published code's order of equals is that of a Python process's hashes).
+Each augmentation nominates three grids, and so do all answers together: its most common ones, filled up with the grid of the most common
+rows or else that of the most common columns, even if that is nominated already; so an augmentation whose answers agree has three votes
+for them. The two grids with most nominations are the attempts. Where the second and the third are level, the second needs more unaugmented
+answers than the third; without any unaugmented answer it stays. Counts that are equal keep the order of the answers (the published code's
+order of equals is that of a Python process's hashes).
 """
 
 from collections import Counter
@@ -18,25 +19,29 @@ Answered = tuple[str, Grid]
 
 def two_attempts(answers: Sequence[Answered]) -> tuple[Grid, ...]:
     """Return at most two different grids; none without answers."""
-    categories = dict.fromkeys(name for name, _ in answers)
-    nominated = _three_of([grid for _, grid in answers])
-    for category in categories:
+    if not answers:
+        return ()
+    nominated = [*_three_of([grid for _, grid in answers])]
+    for category in dict.fromkeys(name for name, _ in answers):
         nominated += _three_of([grid for name, grid in answers if name == category])
-    finalists = _three_of(nominated)
-    if len(finalists) < 3:
-        return tuple(finalists[:2])
-    first, second, third = finalists
+    first, second, third = _three_of(nominated)
     plain = [grid for name, grid in answers if name == "identity"]
-    is_level = nominated.count(second) == nominated.count(third)
-    return first, third if is_level and plain.count(third) > plain.count(second) else second
+    if plain and nominated.count(second) == nominated.count(third) and plain.count(second) <= plain.count(third):
+        second = third
+    return tuple(dict.fromkeys((first, second)))
 
 
-def _three_of(grids: Sequence[Grid]) -> list[Grid]:
-    """Return up to three different grids: the most common, then those of the most common rows and columns."""
-    if not grids:
-        return []
-    common = [grid for grid, _ in Counter(grids).most_common(3)]
-    return list(dict.fromkeys([*common, by_rows(grids), by_columns(grids)]))[:3]
+def _three_of(grids: Sequence[Grid]) -> tuple[Grid, Grid, Grid]:
+    """Return the three most common of at least one grid, missing ones filled up by rows or columns."""
+    first, *others = [grid for grid, _ in Counter(grids).most_common(3)]
+    second = others[0] if others else _fill(grids, (first,))
+    third = others[1] if len(others) > 1 else _fill(grids, (first, second))
+    return first, second, third
+
+
+def _fill(grids: Sequence[Grid], taken: Sequence[Grid]) -> Grid:
+    rows = by_rows(grids)
+    return rows if rows not in taken else by_columns(grids)
 
 
 def by_rows(grids: Sequence[Grid]) -> Grid:
