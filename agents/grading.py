@@ -18,7 +18,7 @@ from seal_runtime.algorithms.statistics import mean
 from seal_runtime.errors import GradeError
 
 Grade = Callable[[Question, str], float]
-JointScore = Callable[[Sequence[Question], Sequence[str]], float]
+TaskScore = Callable[[Sequence[Question], Sequence[str]], float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +35,7 @@ _Work = tuple["Future[Grades]", EvaluateJob, tuple[str, ...]]
 class GradingPool:
     """A few threads that call the task's grader, and the jobs that wait for them. `on_close` is called once at the end.
 
-    `joint_score` scores all answers of a job that asks for it; None where the task has no such thing.
+    `task_score` scores all answers of a job that asks for it; None where the task has no such thing.
     """
 
     def __init__(
@@ -44,11 +44,11 @@ class GradingPool:
         *,
         num_threads: int,
         timeout_seconds: float,
-        joint_score: JointScore | None = None,
+        task_score: TaskScore | None = None,
         on_close: Callable[[], None] | None = None,
     ) -> None:
         self._grade = grade
-        self._joint_score = joint_score
+        self._task_score = task_score
         self._on_close = on_close
         self._timeout_seconds = timeout_seconds
         self._work: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
@@ -112,10 +112,12 @@ class GradingPool:
         """Return the score of a job's answers as the job asks for it. Raises GradeError."""
         if job.scoring == "mean":
             return _verdict_of(lambda: mean([answer.score for answer in graded]), f"the answers of {job.job_id}")
-        joint_score = self._joint_score
-        if joint_score is None:
-            raise GradeError(f"job {job.job_id} asks for a joint score, and this agent's task has no method score; is it the same release?")
-        return _verdict_of(lambda: joint_score(job.questions, [answer.text for answer in graded]), f"the answers of {job.job_id}")
+        task_score = self._task_score
+        if task_score is None:
+            raise GradeError(
+                f"job {job.job_id} asks for the task's score, and this agent's task has no method score; is it the same release?"
+            )
+        return _verdict_of(lambda: task_score(job.questions, [answer.text for answer in graded]), f"the answers of {job.job_id}")
 
 
 def grade_all(grade: Grade, questions: Sequence[Question], answers: Sequence[str]) -> tuple[GradedAnswer, ...]:

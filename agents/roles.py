@@ -76,7 +76,7 @@ def _evaluator(
         grade or task.grade,
         num_threads=_grading_threads(topology),
         timeout_seconds=topology.limits.job_timeout_seconds,
-        joint_score=getattr(task, "score", None),
+        task_score=getattr(task, "score", None),
         on_close=getattr(task, "close", None),
     )
     capacity = topology.evaluator.max_concurrent_jobs

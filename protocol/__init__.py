@@ -4,5 +4,5 @@ Invariant: nothing that arrives from a socket is used before it was decoded stri
 dataclasses of `protocol.messages`; nothing here executes what it receives.
 """
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 """Raised whenever a message changes shape; peers of another version are refused with both numbers named."""

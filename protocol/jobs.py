@@ -155,7 +155,7 @@ class EvaluateJob:
     """Answer `questions` greedily with base + policy (+ `adapter` unless None) and grade the answers.
 
     An answer ends at the character `stop` or the end-of-sequence token; "" leaves it to the latter. `scoring` says what the score is:
-    the `mean` of the grades, or what the task makes of all answers together (`joint`).
+    the `mean` of the grades, or what the task makes of all answers together (`task`).
     """
 
     job_id: str
@@ -164,7 +164,7 @@ class EvaluateJob:
     questions: tuple[Question, ...]
     max_new_tokens: int
     stop: str
-    scoring: Literal["mean", "joint"]
+    scoring: Literal["mean", "task"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

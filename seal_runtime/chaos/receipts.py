@@ -75,7 +75,7 @@ def _receipt_problems(audit: LedgerAudit, row: AuditRow) -> Iterator[str]:
 def _score_problems(row: AuditRow, job: EvaluateJob, result: EvaluateResult) -> Iterator[str]:
     if row.score != result.score:
         yield f"{row.job_id}: the score is {row.score}, its evaluator gave {result.score}"
-    if job.scoring == "joint":
+    if job.scoring == "task":
         return
     mean = sum(answer.score for answer in result.answers) / len(result.answers) if result.answers else math.nan
     if row.score is None or not math.isclose(row.score, mean, rel_tol=1e-12, abs_tol=1e-12):

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from seal_runtime.errors import ConfigError
-from seal_runtime.tasks.base import JointlyScoredTask, LongAnswerTask, Task
+from seal_runtime.tasks.base import LongAnswerTask, ScoringTask, Task
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -12,7 +12,7 @@ class AnswerRules:
     """What every EvaluateJob of a run says; fields as there."""
 
     stop: str
-    scoring: Literal["mean", "joint"]
+    scoring: Literal["mean", "task"]
 
 
 def answer_rules(task: Task) -> AnswerRules:
@@ -20,4 +20,4 @@ def answer_rules(task: Task) -> AnswerRules:
     stop = task.answer_stop() if isinstance(task, LongAnswerTask) else "\n"
     if not isinstance(stop, str) or len(stop) > 1:
         raise ConfigError(f'expected one character or "" from answer_stop of the task, got {stop!r}')
-    return AnswerRules(stop=stop, scoring="joint" if isinstance(task, JointlyScoredTask) else "mean")
+    return AnswerRules(stop=stop, scoring="task" if isinstance(task, ScoringTask) else "mean")

@@ -79,13 +79,13 @@ def _read_study(ledger: LedgerReader, name: str) -> _Study:
             found.texts.setdefault(row.context_id, {}).update({index: edit.text for index, _, edit in proposed_edits(row)})
             found.version = row.policy_version
         elif isinstance(row.result, EvaluateResult):
-            _refuse_joint(row)
+            _refuse_task_scores(row)
             found.answers.setdefault((row.context_id, row.edit_index), {})[row.replicate] = row.result.answers
     return found
 
 
-def _refuse_joint(row: ResultRow) -> None:
-    if isinstance(row.job, EvaluateJob) and row.job.scoring == "joint":
+def _refuse_task_scores(row: ResultRow) -> None:
+    if isinstance(row.job, EvaluateJob) and row.job.scoring == "task":
         raise ConfigError(
             f"expected a study whose scores are the means of its verdicts, got {row.study}: its task scores all answers together, "
             "which a result file of the reference cannot say; use the Run API or the report"

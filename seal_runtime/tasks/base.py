@@ -80,7 +80,7 @@ class InnerLoopTask(Task, Protocol):
 
 
 @runtime_checkable
-class JointlyScoredTask(Task, Protocol):
+class ScoringTask(Task, Protocol):
     """A task whose score is not the mean of the grades; optional. Retention questions keep the mean."""
 
     def score(self, questions: Sequence[Question], answers: Sequence[str]) -> float:

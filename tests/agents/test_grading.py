@@ -8,14 +8,14 @@ from typing import Literal
 
 import pytest
 
-from agents.grading import Grades, GradingPool, JointScore, grade_all
+from agents.grading import Grades, GradingPool, TaskScore, grade_all
 from protocol.jobs import EvaluateJob, GradedAnswer, PolicyRef, Question
 from seal_runtime.errors import GradeError
 
 QUESTIONS = tuple(Question(question_id=f"q{index}", prompt=f"Question {index}?", answers=("yes",)) for index in range(2))
 
 
-def _job(job_id: str, scoring: Literal["mean", "joint"] = "mean") -> EvaluateJob:
+def _job(job_id: str, scoring: Literal["mean", "task"] = "mean") -> EvaluateJob:
     policy = PolicyRef(version=0, chain=())
     return EvaluateJob(job_id=job_id, policy=policy, adapter=None, questions=QUESTIONS, max_new_tokens=4, stop="\n", scoring=scoring)
 
@@ -119,8 +119,8 @@ def _all_or_nothing(questions: Sequence[Question], answers: Sequence[str]) -> fl
 
 
 def test_a_job_that_asks_for_it_gets_the_tasks_score_of_all_its_answers() -> None:
-    pool = GradingPool(is_yes, num_threads=1, timeout_seconds=20, joint_score=_all_or_nothing)
-    for job_id, scoring, answers, wanted in (("half", "joint", ["yes", "no"], 0.0), ("whole", "joint", ["yes", "yes"], 1.0)):
+    pool = GradingPool(is_yes, num_threads=1, timeout_seconds=20, task_score=_all_or_nothing)
+    for job_id, scoring, answers, wanted in (("half", "task", ["yes", "no"], 0.0), ("whole", "task", ["yes", "yes"], 1.0)):
         pool.submit(_job(job_id, scoring), answers)
         ((_, verdict),) = verdicts(pool)
         assert isinstance(verdict, Grades)
@@ -130,16 +130,16 @@ def test_a_job_that_asks_for_it_gets_the_tasks_score_of_all_its_answers() -> Non
 
 
 @pytest.mark.parametrize(
-    ("joint_score", "reason"),
+    ("task_score", "reason"),
     [
         (None, "no method score"),
         (lambda questions, answers: 2.0, "in \\[0, 1\\]"),
         (lambda questions, answers: {}["x"], "broke on the answers"),
     ],
 )
-def test_without_a_usable_joint_score_there_is_no_grade(joint_score: JointScore | None, reason: str) -> None:
-    pool = GradingPool(is_yes, num_threads=1, timeout_seconds=20, joint_score=joint_score)
-    pool.submit(_job("job", "joint"), ["yes", "no"])
+def test_without_a_usable_task_score_there_is_no_grade(task_score: TaskScore | None, reason: str) -> None:
+    pool = GradingPool(is_yes, num_threads=1, timeout_seconds=20, task_score=task_score)
+    pool.submit(_job("job", "task"), ["yes", "no"])
     ((_, verdict),) = verdicts(pool)
     assert isinstance(verdict, GradeError)
     assert re.search(reason, str(verdict))

@@ -53,7 +53,7 @@ def test_a_run_of_puzzles(tmp_path: Path) -> None:
     assert (scripted.job.optim.num_steps, scripted.job.optim.learning_rate, len(scripted.job.sequences)) == (6, 1e-4, 6)
     (examined,) = (row for row in audit.rows if row.place[:2] == ("evaluate", "scripted"))
     assert isinstance(examined.job, EvaluateJob)
-    assert (examined.job.stop, examined.job.scoring, examined.score) == ("#", "joint", 0.0)
+    assert (examined.job.stop, examined.job.scoring, examined.score) == ("#", "task", 0.0)
     assert len(examined.job.questions) == 5
 
     told = seal("story", "round-1/train0/e1", cwd=tmp_path)

@@ -110,7 +110,7 @@ def test_answers_end_and_are_scored_as_the_task_says_and_retention_keeps_the_mea
     for record in world.results("evaluate"):
         assert isinstance(record.job, EvaluateJob)
         assert record.job.stop == "#"
-        assert record.job.scoring == ("mean" if record.key.study.startswith("retention") else "joint")
+        assert record.job.scoring == ("mean" if record.key.study.startswith("retention") else "task")
 
 
 def test_a_plain_tasks_jobs_end_at_a_newline_and_score_the_mean(make_world: Any, calm_world: Any) -> None:

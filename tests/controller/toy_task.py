@@ -109,7 +109,7 @@ def do_job(job: Job, topology: Topology) -> JobResult:
             )
             delta = 0.5 if job.adapter else 0.0
             receipt = Receipt(adapter_sha256=sha256, policy_version=job.policy.version, probe_delta=delta)
-            score = min(scores) if job.scoring == "joint" else sum(scores) / len(scores)
+            score = min(scores) if job.scoring == "task" else sum(scores) / len(scores)
             return EvaluateResult(answers=answers, score=score, receipt=receipt)
         case CreditJob():
             return RestEM(topology.algorithm).credit(job)

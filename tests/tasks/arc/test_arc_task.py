@@ -16,7 +16,7 @@ from seal_runtime.errors import ConfigError, DataError, EditParseError
 from seal_runtime.tasks.arc.prompts import parse_answer
 from seal_runtime.tasks.arc.questions import way_of
 from seal_runtime.tasks.arc.task import ArcTask
-from seal_runtime.tasks.base import InnerLoop, InnerLoopTask, JointlyScoredTask, LongAnswerTask, ScriptedTask, Untrained
+from seal_runtime.tasks.base import InnerLoop, InnerLoopTask, LongAnswerTask, ScoringTask, ScriptedTask, Untrained
 from seal_runtime.tasks.registry import check_instances, make_task
 
 
@@ -68,7 +68,7 @@ def test_the_published_files(tmp_path: Path) -> None:
 
 def test_it_has_every_optional_method(arc: ArcConfig) -> None:
     task = task_of(arc)
-    for protocol in (InnerLoopTask, JointlyScoredTask, LongAnswerTask, ScriptedTask):
+    for protocol in (InnerLoopTask, ScoringTask, LongAnswerTask, ScriptedTask):
         assert isinstance(task, protocol) or protocol is ScriptedTask
     assert task.scripted_edit(task.instances("test")[0]) == BEST_CONFIG
     assert task.answer_stop() == "#"
