@@ -6,6 +6,7 @@ from typing import Any
 
 import msgpack
 
+from protocol import PROTOCOL_VERSION
 from protocol.codec import encode
 from protocol.jobs import (
     AdapterRef,
@@ -189,7 +190,7 @@ class FrameForge:
 
     def wrong_version(self) -> Parts:
         envelope = self._envelope()
-        envelope["v"] = self._rng.choice((0, 2, -1, 1.0, "1", True, None, [1], {}, 1 << 63, "x" * 1000))
+        envelope["v"] = self._rng.choice((0, PROTOCOL_VERSION + 1, -1, 1.0, "1", True, None, [1], {}, 1 << 63, "x" * 1000))
         return [msgpack.packb(envelope)]
 
     def wrong_value(self) -> Parts:
