@@ -26,7 +26,11 @@ from seal_runtime.errors import ConfigError, LedgerError
 from seal_runtime.store.run_directory import RunDirectory
 
 Spoil = Callable[[sqlite3.Connection], object]
-AN_ADAPTER_JOB = "SELECT job_id FROM results WHERE stage = 'evaluate' AND study = 'round-1' ORDER BY job_id LIMIT 1"
+AN_ADAPTER_JOB = (
+    "SELECT job_id FROM results WHERE stage = 'evaluate' AND study = 'round-1' "
+    "AND replace(job_id, '/evaluate', '/adapt') IN (SELECT job_id FROM results) ORDER BY job_id LIMIT 1"
+)
+"""The examination of an adapter; some edits of the task train none."""
 
 
 @pytest.fixture
