@@ -78,7 +78,7 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, st
     ("name", "expected"),
     [
         ("sqad", "did you mean squad"),
-        ("nothing_like_it", r"expected a task \(fictional, squad\) or module:Class"),
+        ("nothing_like_it", r"expected a task \(fictional, squad, arc\) or module:Class"),
         (":Task", "expected a task"),
         ("no_such_module_here:Task", "expected an importable module"),
         ("json:NoSuchClass", "expected a class NoSuchClass in module json"),
