@@ -13,6 +13,7 @@ from pathlib import Path
 from protocol.jobs import Role
 from seal_runtime.config.agent_checks import check_agents
 from seal_runtime.config.arc_checks import check_arc
+from seal_runtime.config.document_checks import check_documents
 from seal_runtime.config.engine_sharing import host_section
 from seal_runtime.config.findings import Findings
 from seal_runtime.config.grader_checks import check_grader
@@ -47,6 +48,8 @@ def check_topology(topology: Topology, *, require_gpus: bool) -> list[str]:
     check_arc(topology, findings)
     _check_lora("trainer.lora", topology.trainer.lora, findings)
     _check_lora("algorithm.lora", topology.algorithm.lora, findings)
+    _check_lora("evaluation.cpt.lora", topology.evaluation.cpt.lora, findings)
+    check_documents(topology, findings)
     _check_bus(topology, findings)
     _check_trackers(topology, findings)
     _check_learning(topology, findings)

@@ -11,6 +11,7 @@ from pydantic import Field
 from protocol.jobs import Role
 from seal_runtime.config.agents import AgentConfig, CriticConfig, EvaluatorConfig, ProposerConfig, TrainerConfig
 from seal_runtime.config.arc import ArcConfig
+from seal_runtime.config.held_out_studies import ContinualConfig, CptConfig
 from seal_runtime.config.hyperparameters import LoraConfig, OptimConfig
 from seal_runtime.config.judge import JudgeConfig
 from seal_runtime.config.section import Section
@@ -126,6 +127,10 @@ class EvaluationConfig(Section):
     """Also measure: no update, passage only, passage only with equal steps, scripted edits (where the task has them)."""
     retention: bool = True
     """Also measure known facts before and after (where the task has them)."""
+    cpt: CptConfig = CptConfig()
+    """Continued pretraining on many contexts at once."""
+    continual: ContinualConfig = ContinualConfig()
+    """Self-edits one after the other, each merged before the next."""
 
 
 class BusConfig(Section):

@@ -18,7 +18,8 @@ NOT_APPLICABLE = -1
 class JobKey:
     """Where a job stands in a run. `context_id` is "" and the indices are -1 where the stage has none.
 
-    A proposal with an edit index asks for that one edit again; `replicate` is then the number of the resample, from 1.
+    A proposal with an edit index asks for that one edit again; `replicate` is then the number of the resample, from 1. An adapt job without
+    a context trains one adapter for all contexts of its study.
     """
 
     stage: Stage
@@ -36,6 +37,8 @@ class JobKey:
             return f"{self.study}/{self.context_id}/e{self.edit_index}/s{self.replicate}/propose"
         if self.stage == "propose":
             return f"{self.study}/{self.context_id}/propose"
+        if not self.context_id:
+            return f"{self.study}/r{self.replicate}/{self.stage}"
         return f"{self.study}/{self.context_id}/e{self.edit_index}/r{self.replicate}/{self.stage}"
 
 

@@ -111,3 +111,19 @@ class ScriptedTask(Task, Protocol):
     def retention_questions(self) -> tuple[Question, ...]:
         """Return questions about facts that the base model knows: does the policy forget?"""
         ...
+
+
+@runtime_checkable
+class DocumentTask(Task, Protocol):
+    """A task that says how an edit becomes documents for continued pretraining, and whose file has several edits a context; optional."""
+
+    def document_sequences(self, instance: Instance, edit: str) -> tuple[TrainingSequence, ...]:
+        """Return the whole edit as one document, or as few, and the context. An empty edit gives the context alone.
+
+        The same text of several edits is trained on once. Raises EditParseError as `training_sequences` does.
+        """
+        ...
+
+    def scripted_edits(self, instance: Instance) -> Sequence[str]:
+        """Return every edit that somebody else wrote for the context, best first."""
+        ...

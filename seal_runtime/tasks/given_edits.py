@@ -16,7 +16,7 @@ from seal_runtime.tasks.squad import SquadTask
 
 
 class SquadTaskWithEdits(SquadTask):
-    """Passages, and for each passage of the data an edit from the file `edits`; the first of several that has text is taken."""
+    """Passages, and for each passage of the data the edits of the file `edits` that have text."""
 
     def __init__(
         self,
@@ -45,17 +45,24 @@ class SquadTaskWithEdits(SquadTask):
         return instances
 
     def scripted_edit(self, instance: Instance) -> str:
-        """Return the edit that the file has for a passage."""
+        """Return the first edit that the file has for a passage."""
+        return self._edits[instance.context][0]
+
+    def scripted_edits(self, instance: Instance) -> Sequence[str]:
+        """Return every edit with text that the file has for a passage, in its order."""
         return self._edits[instance.context]
 
     @cached_property
-    def _edits(self) -> Mapping[str, str]:
+    def _edits(self) -> Mapping[str, tuple[str, ...]]:
         return given_edits(read_rows(self._edits_file))
 
 
-def given_edits(rows: Sequence[Row]) -> dict[str, str]:
-    """Return the first completion with text by context, both stripped. Raises DataError for a row of another form."""
-    edits: dict[str, str] = {}
+def given_edits(rows: Sequence[Row]) -> dict[str, tuple[str, ...]]:
+    """Return the completions with text by context, all stripped; of several rows of a context those of the first that has any.
+
+    Raises DataError for a row of another form.
+    """
+    edits: dict[str, tuple[str, ...]] = {}
     for row in rows:
         value = row.value
         if not isinstance(value, dict) or not isinstance(value.get("context"), str):
@@ -63,7 +70,7 @@ def given_edits(rows: Sequence[Row]) -> dict[str, str]:
         texts = value.get("completions", [value.get("completion")])
         if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
             raise DataError(f"{row.location}: expected `completions`, a list of texts, or `completion`, a text, got {describe(texts)}")
-        written = [text.strip() for text in texts if text.strip()]
+        written = tuple(text.strip() for text in texts if text.strip())
         if written:
-            edits.setdefault(value["context"].strip(), written[0])
+            edits.setdefault(value["context"].strip(), written)
     return edits

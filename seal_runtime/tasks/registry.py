@@ -73,12 +73,23 @@ def check_task(topology: Topology) -> list[str]:
     asked: Sequence[tuple[str, Split, int]] = (
         ("algorithm.contexts_per_round", "reward", topology.algorithm.contexts_per_round),
         ("evaluation.num_contexts", evaluation.split, evaluation.num_contexts),
+        ("evaluation.cpt.num_contexts", evaluation.split, evaluation.cpt.num_contexts),
     )
+    _check_sequences(topology, len(task.instances(evaluation.split)))
     return [
         f"{key}: {wanted} contexts asked for, split {split!r} has {available}; all of them are used"
         for key, split, wanted in asked
         if wanted > (available := len(task.instances(split)))
     ]
+
+
+def _check_sequences(topology: Topology, available: int) -> None:
+    continual, split = topology.evaluation.continual, topology.evaluation.split
+    if continual.num_sequences and available < continual.sequence_length:
+        raise ConfigError(
+            f"evaluation.continual.sequence_length: expected at most the {available} contexts of split {split!r}, "
+            f"got {continual.sequence_length}; lower it or add data"
+        )
 
 
 def _squad(config: TaskConfig) -> Task:

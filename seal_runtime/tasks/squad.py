@@ -52,6 +52,15 @@ class SquadTask:
         segments = [*edit_segments(edit, split_newlines=self._split_newlines), instance.context]
         return tuple(TrainingSequence(prompt="", completion=f"{instance.title}\n{segment}", weight=1.0) for segment in segments)
 
+    def document_sequences(self, instance: Instance, edit: str) -> tuple[TrainingSequence, ...]:
+        """Return `{title}\\n{edit}`, the whole edit as one document, and `{title}\\n{context}`, as the paper's continued pretraining does.
+
+        An edit without text gives the context alone. Raises EditParseError for text that cannot be encoded or printed.
+        """
+        _check_edit(edit)
+        documents = [text for text in (edit.strip(), instance.context) if text]
+        return tuple(TrainingSequence(prompt="", completion=f"{instance.title}\n{text}", weight=1.0) for text in documents)
+
     def grade(self, question: Question, answer: str) -> float:
         """Return the grade in [0, 1] that the grader gives (`seal_runtime.tasks.graders`). Raises GradeError where there is no verdict."""
         return self._grade(question, answer)
