@@ -24,6 +24,7 @@ from seal_runtime.config.loading import load_resolved
 from seal_runtime.config.topology import Topology
 from seal_runtime.controller.commands import EndPhase, Finish
 from seal_runtime.controller.listening import listen
+from seal_runtime.controller.lost_adapters import forget_built_on_lost
 from seal_runtime.controller.recovery import committed_records, finish_before, open_history
 from seal_runtime.controller.service import ControllerService
 from seal_runtime.controller.state import RunState
@@ -109,6 +110,8 @@ def _serve(topology: Topology, run: RunDirectory, ledger: Ledger, stop_reason: C
     store = AdapterStore(run.adapters)
     _sweep_before(run)
     history = open_history(ledger, run, store, run_id=run_id, now=time.time())
+    with LedgerReader(run.ledger) as reader:
+        forget_built_on_lost(ledger, reader, store, topology, task)
     state = RunState(
         topology=topology,
         task=task,

@@ -47,7 +47,7 @@ class Backlog:
 def _kind(work: Work) -> Kind | None:
     """Return what a job keeps from being forgotten while it waits."""
     if isinstance(work.job, EvaluateJob) and work.job.adapter is not None:
-        return "adapter"
+        return None if work.shares_adapter else "adapter"
     return "edit" if work.is_of_proposal else None
 
 

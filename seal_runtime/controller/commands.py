@@ -5,7 +5,8 @@ from typing import Literal
 
 from protocol.jobs import AdapterRef
 from protocol.messages import ToAgent
-from seal_runtime.controller.plan import Purpose
+from seal_runtime.algorithms.continual import ContinualFigures
+from seal_runtime.controller.study import Purpose
 from seal_runtime.ledger.records import Record
 from seal_runtime.metrics.texts import TextFigures
 
@@ -55,7 +56,7 @@ class WriteMetrics:
     """Append the figures of a finished study to metrics.jsonl. `seconds` is from its opening to its last score.
 
     `edits_per_hour` are its scored edits over that time. `time_shares` says what the agents did meanwhile (`controller.time_shares`),
-    None where nobody was there. `texts` is None where no self-edit was written.
+    None where nobody was there. `texts` is None where no self-edit was written, `continual` but in a continual study.
     """
 
     study: str
@@ -71,6 +72,7 @@ class WriteMetrics:
     edits_per_hour: float | None
     time_shares: dict[str, float] | None
     texts: TextFigures | None
+    continual: ContinualFigures | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

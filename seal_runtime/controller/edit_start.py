@@ -7,8 +7,8 @@ from seal_runtime.config.topology import Topology
 from seal_runtime.controller.commands import Commit, LogEvent, LogValue
 from seal_runtime.controller.effects import Effects
 from seal_runtime.controller.inner_loops import inner_loops
-from seal_runtime.controller.plan import Study
 from seal_runtime.controller.progress import EditProgress, StudyProgress
+from seal_runtime.controller.study import Study
 from seal_runtime.controller.work import WorkFactory
 from seal_runtime.errors import EditParseError
 from seal_runtime.ledger.records import JobKey, SetAsideRecord

@@ -7,53 +7,18 @@ only ones that credit ever sees; everything else is measured on held-out context
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import cast
 
 from protocol.jobs import Question
 from seal_runtime.config.topology import Topology
+from seal_runtime.controller.held_out_plan import continual_studies, cpt_studies
+from seal_runtime.controller.study import EditSource, Purpose, Study
 from seal_runtime.errors import ConfigError, DataError
 from seal_runtime.seeds import derive_seed
 from seal_runtime.tasks.base import Instance, ScriptedTask, Task
 
-Purpose = Literal["reward", "heldout", "baseline", "retention"]
-EditSource = Literal["policy", "none", "empty", "scripted"]
-
 RETENTION_CHUNK = 40
 """Retention questions in one evaluation job."""
-
-_PRIORITY: dict[Purpose, int] = {"reward": 0, "heldout": 1, "baseline": 2, "retention": 3}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Study:
-    """One measurement of one policy version.
-
-    `source` says where the edits come from (`none`: no adapter at all). `round` is the round whose credit needs this study, 0 for all
-    others. `steps_of` names the study whose optimizer steps a control copies, "" otherwise.
-    """
-
-    name: str
-    purpose: Purpose
-    source: EditSource
-    policy_version: int
-    round: int
-    instances: tuple[Instance, ...]
-    edits_per_context: int
-    replicates: int
-    steps_of: str
-
-    @property
-    def num_items(self) -> int:
-        """Return how many self-edits the study scores."""
-        return len(self.instances) * self.edits_per_context
-
-    @property
-    def priority(self) -> tuple[int, int]:
-        """Return the place among the studies, smaller first: the older policy version, and of one version what its round waits for.
-
-        A round that runs ahead (`algorithm.max_policy_lag`) stands where it would stand if it had waited.
-        """
-        return (self.round - 1, 0) if self.round else (self.policy_version, _PRIORITY[self.purpose])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,11 +54,16 @@ def make_plan(topology: Topology, task: Task) -> Plan:
         available = _checked(task.instances(split), split)
         studies += _heldout_studies(topology, task, available[: topology.evaluation.num_contexts])
         notes += _shortfall(f"held-out contexts ({split} split)", topology.evaluation.num_contexts, len(available))
+    if topology.evaluation.cpt.num_contexts or topology.evaluation.continual.num_sequences:
+        available = _checked(task.instances(topology.evaluation.split), topology.evaluation.split)
+        studies += cpt_studies(topology, task, available, notes)
+        studies += continual_studies(topology, available, notes)
     questions = _retention_questions(task) if topology.evaluation.retention else ()
     studies += [_retention(version, questions) for version in dict.fromkeys((0, rounds)) if questions]
     if not studies:
         raise ConfigError(
-            "expected something to do, got run.rounds 0 and no evaluation; set run.rounds or evaluation.num_contexts to at least 1"
+            "expected something to do, got run.rounds 0 and no evaluation; set run.rounds, evaluation.num_contexts, "
+            "evaluation.cpt.num_contexts or evaluation.continual.num_sequences to at least 1"
         )
     return Plan(studies=tuple(studies), notes=tuple(notes), num_rounds=rounds)
 
@@ -131,6 +101,8 @@ def _reward_studies(topology: Topology, available: Sequence[Instance], notes: li
                 edits_per_context=algorithm.edits_per_context,
                 replicates=algorithm.replicates,
                 steps_of="",
+                num_proposals=algorithm.edits_per_context,
+                sequence_length=0,
             )
         )
         if algorithm.select == "improved":
@@ -155,6 +127,8 @@ def _heldout_studies(topology: Topology, task: Task, contexts: Sequence[Instance
             edits_per_context=evaluation.edits_per_context,
             replicates=1,
             steps_of="",
+            num_proposals=evaluation.edits_per_context,
+            sequence_length=0,
         )
         for version in versions
     ]
@@ -188,6 +162,8 @@ def _single(
         edits_per_context=1,
         replicates=1,
         steps_of=steps_of,
+        num_proposals=1,
+        sequence_length=0,
     )
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from protocol.jobs import CreditGroup, GeneratedEdit, PolicyRef, ScoredEdit
 from protocol.status import StudyStatus
 from seal_runtime.algorithms.statistics import mean, standard_error
-from seal_runtime.controller.plan import Study
+from seal_runtime.controller.study import Study
 from seal_runtime.metrics.texts import TextCounter
 from seal_runtime.tasks.base import Instance
 
@@ -101,6 +101,11 @@ class StudyProgress:
         edit.scores = dict.fromkeys(range(self.study.replicates), 0.0)
         self._settle_when_complete(edit)
 
+    def count_left_out(self) -> None:
+        """Count a self-edit that cannot be used where the measurement goes on without it."""
+        self.num_unparsed += 1
+        self._status = None
+
     def group(self, context_id: str, baseline: float | None, *, with_tokens: bool) -> CreditGroup:
         """Return the scored self-edits of a context for the critic; those without text were never proposed and are left out."""
         context = self.contexts[context_id]
@@ -135,10 +140,8 @@ class StudyProgress:
         """Return counts and score; computed again only after a change."""
         if self._status is None:
             texts = self.texts.figures()
-            by_context = [
-                [edit.mean_reward for edit in context.edits if edit.mean_reward is not None] for context in self.contexts.values()
-            ]
-            scores = [score for context_scores in by_context for score in context_scores]
+            edits = [edit for context in self.contexts.values() for edit in context.edits]
+            scores = [edit.mean_reward for edit in edits if edit.mean_reward is not None]
             self._status = StudyStatus(
                 study=self.study.name,
                 policy_version=self.study.policy_version,
@@ -147,7 +150,7 @@ class StudyProgress:
                 num_invalid=self.num_invalid,
                 num_unparsed=self.num_unparsed,
                 mean_score=mean(scores) if scores else None,
-                score_stderr=standard_error([mean(context_scores) for context_scores in by_context if context_scores]),
+                score_stderr=self._stderr(),
                 unique_share=texts.unique_share if texts is not None else None,
             )
         return self._status
@@ -157,8 +160,23 @@ class StudyProgress:
             return
         edit.is_settled = True
         self._status = None
-        if edit.scores:
-            edit.mean_reward = mean(edit.rewards())
+        edit.mean_reward = self._outcome(edit)
+        if edit.mean_reward is not None:
             self.num_scored += 1
         else:
             self.num_invalid += 1
+
+    def _outcome(self, edit: EditProgress) -> float | None:
+        """Return the mean over replicates; in a continual study what is known at the end, after the last edit of the sequence."""
+        if self.study.sequence_length:
+            return edit.scores.get(self.study.sequence_length)
+        return mean(edit.rewards()) if edit.scores else None
+
+    def _stderr(self) -> float | None:
+        """Return the standard error over contexts, over sequences where the contexts of one depend on each other."""
+        size, contexts = self.study.sequence_length or 1, list(self.contexts.values())
+        clusters = [
+            [edit.mean_reward for context in contexts[start : start + size] for edit in context.edits if edit.mean_reward is not None]
+            for start in range(0, len(contexts), size)
+        ]
+        return standard_error([mean(scores) for scores in clusters if scores])

@@ -16,6 +16,7 @@ from seal_runtime.controller.policy_files import restore_policy_adapter
 from seal_runtime.errors import StoreError
 from seal_runtime.ledger import Ledger, LedgerReader
 from seal_runtime.ledger.records import ResultRow, SetAsideRow
+from seal_runtime.ledger.study_names import CONTINUAL_PREFIX, CPT_PREFIX
 from seal_runtime.store.adapters import AdapterStore, adapter_sha256
 from seal_runtime.store.run_directory import RunDirectory
 
@@ -74,20 +75,24 @@ def _give_another_chance(ledger: Ledger, reader: LedgerReader) -> None:
 
 def _check_policies(reader: LedgerReader, run: RunDirectory, store: AdapterStore) -> None:
     for policy in reader.policies():
-        if policy.adapter_sha256 and not _is_intact(store, policy.adapter_sha256):
+        if policy.adapter_sha256 and not is_intact(store, policy.adapter_sha256):
             store.remove(policy.adapter_sha256)
             restore_policy_adapter(policy.version, policy.adapter_sha256, run, store)
             log.warning("policy_adapter_restored", policy_version=policy.version)
 
 
 def _forget_lost_adapters(ledger: Ledger, reader: LedgerReader, store: AdapterStore) -> None:
-    """Let adapters that still wait for their grade, but are gone or damaged, be trained again."""
+    """Let adapters that still wait for their grade, but are gone or damaged, be trained again.
+
+    Those that more than their own grade needs are `lost_adapters`' business.
+    """
     settled = {job_id.rpartition("/")[0] for job_id in reader.job_ids("evaluate")}
     settled |= {row.job_id.rpartition("/")[0] for row in reader.set_aside()}
     lost = []
     for job_id in reader.job_ids("adapt"):
-        row = None if job_id.rpartition("/")[0] in settled else reader.result(job_id)
-        if row is not None and isinstance(row.result, AdaptResult) and not _is_intact(store, row.result.adapter.sha256):
+        is_shared = job_id.startswith((CPT_PREFIX, CONTINUAL_PREFIX))
+        row = None if is_shared or job_id.rpartition("/")[0] in settled else reader.result(job_id)
+        if row is not None and isinstance(row.result, AdaptResult) and not is_intact(store, row.result.adapter.sha256):
             store.remove(row.result.adapter.sha256)
             lost.append(job_id)
     if lost:
@@ -95,7 +100,8 @@ def _forget_lost_adapters(ledger: Ledger, reader: LedgerReader, store: AdapterSt
         ledger.forget_results(lost)
 
 
-def _is_intact(store: AdapterStore, sha256: str) -> bool:
+def is_intact(store: AdapterStore, sha256: str) -> bool:
+    """Say whether an adapter lies in the store with the bytes that its name says."""
     try:
         return adapter_sha256(store.path(sha256)) == sha256
     except StoreError:

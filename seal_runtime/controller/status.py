@@ -5,7 +5,8 @@ from protocol.status import Alarm, RoleStatus, RunStatus
 from seal_runtime.controller.agents_table import AgentsTable
 from seal_runtime.controller.commands import Finish
 from seal_runtime.controller.dispatch import Dispatcher
-from seal_runtime.controller.plan import Plan, Study
+from seal_runtime.controller.plan import Plan
+from seal_runtime.controller.study import Study
 from seal_runtime.controller.workflow import Workflow
 
 MIN_ETA_SECONDS = 5.0
@@ -24,7 +25,7 @@ def study_weight(study: Study) -> float:
     """Return the work in one self-edit of a study, in inner loops."""
     proposal = _WEIGHT["proposer"] if study.source == "policy" else 0.0
     adaptation = 0.0 if study.source == "none" else _WEIGHT["trainer"]
-    return proposal + study.replicates * (adaptation + _WEIGHT["evaluator"])
+    return proposal + (adaptation if study.sequence_length else study.replicates * adaptation) + study.replicates * _WEIGHT["evaluator"]
 
 
 class Estimate:

@@ -16,6 +16,7 @@ from protocol.jobs import (
     CreditJob,
     EvaluateJob,
     Job,
+    LoraSpec,
     OptimSpec,
     PolicyRef,
     PolicyUpdate,
@@ -25,7 +26,7 @@ from protocol.jobs import (
 )
 from seal_runtime.config.topology import Topology
 from seal_runtime.controller.answer_rules import AnswerRules
-from seal_runtime.controller.plan import Study
+from seal_runtime.controller.study import Study
 from seal_runtime.ledger.records import NOT_APPLICABLE, JobKey, Stage
 from seal_runtime.seeds import derive_seed
 from seal_runtime.tasks.base import Instance
@@ -39,6 +40,7 @@ class Work:
     """A job and what the controller knows about it.
 
     `is_of_proposal`: it is the first for a self-edit that a proposer wrote, its training or, where there is none, its examination.
+    `shares_adapter`: other examinations keep its adapter at hand anyhow.
     """
 
     key: JobKey
@@ -46,6 +48,7 @@ class Work:
     policy_version: int
     priority: Priority
     is_of_proposal: bool = False
+    shares_adapter: bool = False
 
     @property
     def job_id(self) -> str:
@@ -75,9 +78,7 @@ class WorkFactory:
     def propose(self, study: Study, policy: PolicyRef, instance: Instance) -> Work:
         """Ask for all self-edits of one context."""
         key = self._key("propose", study.name, instance.instance_id)
-        seeds = [
-            derive_seed(self._run_seed, "propose", study.name, instance.instance_id, index) for index in range(study.edits_per_context)
-        ]
+        seeds = [derive_seed(self._run_seed, "propose", study.name, instance.instance_id, index) for index in range(study.num_proposals)]
         return self._work(key, self._proposal(key, policy, instance, seeds), study)
 
     def propose_again(self, study: Study, policy: PolicyRef, instance: Instance, edit_index: int, resample: int) -> Work:
@@ -127,7 +128,24 @@ class WorkFactory:
             stop=self._rules.stop,
             scoring="mean" if study.purpose == "retention" else self._rules.scoring,
         )
-        return replace(self._work(key, job, study), is_of_proposal=study.source == "policy" and adapter is None)
+        is_shared = study.is_joint or study.sequence_length > 0
+        is_of_proposal = study.source == "policy" and adapter is None and not is_shared
+        return replace(self._work(key, job, study), is_of_proposal=is_of_proposal, shares_adapter=is_shared)
+
+    def joint(
+        self,
+        study: Study,
+        policy: PolicyRef,
+        replicate: int,
+        sequences: tuple[TrainingSequence, ...],
+        lora: LoraSpec,
+        optim: OptimSpec,
+    ) -> Work:
+        """Ask for the one adapter of all contexts."""
+        key = self._key("adapt", study.name, "", replicate=replicate)
+        seed = derive_seed(self._run_seed, "adapt", study.name, "", NOT_APPLICABLE, replicate)
+        job = AdaptJob(job_id=key.job_id, purpose="inner", policy=policy, sequences=sequences, lora=lora, optim=optim, seed=seed)
+        return replace(self._work(key, job, study), is_of_proposal=study.source == "policy")
 
     def credit(self, study: Study, groups: Sequence[CreditGroup]) -> Work:
         """Ask for the credit of a round."""

@@ -7,17 +7,19 @@ Invariants: the same results in any order give the same jobs, scores and policie
 that a round asked for, on the same contexts) reach a CreditJob; what could not be measured is never a score.
 """
 
-from collections import Counter
-
 from protocol.jobs import AdapterRef, AdaptResult, CreditResult, EvaluateResult, JobResult, PolicyUpdate, ProposeResult
 from seal_runtime.config.topology import Topology
 from seal_runtime.controller.answer_rules import answer_rules
-from seal_runtime.controller.commands import Command, Commit, Finish, ForgetAdapter, WriteMetrics
+from seal_runtime.controller.commands import Command, Commit, Finish, WriteMetrics
+from seal_runtime.controller.continual_study import ContinualStudy, figures_of
 from seal_runtime.controller.edit_start import EditStarter
 from seal_runtime.controller.effects import Effects
+from seal_runtime.controller.held_adapters import HeldAdapters
+from seal_runtime.controller.joint_study import JointStudy
 from seal_runtime.controller.lineage import Lineage, credit_groups
-from seal_runtime.controller.plan import Plan, Study
+from seal_runtime.controller.plan import Plan
 from seal_runtime.controller.progress import EditProgress, StudyProgress
+from seal_runtime.controller.study import Study
 from seal_runtime.controller.truncation import Truncation
 from seal_runtime.controller.work import Work, WorkFactory
 from seal_runtime.ledger.records import NOT_APPLICABLE, JobKey, SetAsideRecord
@@ -33,10 +35,12 @@ class Workflow:
         self.lineage = Lineage()
         self._updates: dict[int, tuple[Study, PolicyUpdate | None]] = {}
         self.truncation = Truncation()
+        self._topology = topology
+        self._task = task
         self._factory = WorkFactory(topology, answer_rules(task))
         self._starter = EditStarter(topology, task, self._factory)
-        self._keeps_adapters = topology.run.keep_adapters == "all"
-        self._awaiting_grade: Counter[str] = Counter()
+        self._adapters = HeldAdapters(self.lineage, keeps_all=topology.run.keep_adapters == "all")
+        self._flows: dict[str, JointStudy | ContinualStudy] = {}
 
     def start(self, now: float) -> Effects:
         """Open everything that the base model, version 0, allows."""
@@ -48,8 +52,10 @@ class Workflow:
     def apply(self, work: Work, result: JobResult, now: float) -> Effects:
         """Enter a checked result. Each job's result is entered once (the caller's promise)."""
         effects = Effects()
-        progress = self.studies[work.key.study]
+        progress, flow = self.studies[work.key.study], self._flows.get(work.key.study)
         match result:
+            case _ if flow is not None:
+                flow.apply(work, result, effects)
             case ProposeResult():
                 self._proposed(progress, work.key, result, effects)
             case AdaptResult() if work.key.stage == "policy":
@@ -72,7 +78,9 @@ class Workflow:
             return effects
         progress, key = self.studies[work.key.study], work.key
         effects.commands.append(Commit(record=SetAsideRecord(job_id=work.job_id, reason=reason)))
-        if key.stage == "propose":
+        if key.study in self._flows:
+            self._flows[key.study].set_aside(work, reason, effects)
+        elif key.stage == "propose":
             for edit in _proposed_edits(progress, key):
                 progress.lose(edit, reason, progress.study.replicates)
         else:
@@ -83,13 +91,11 @@ class Workflow:
 
     def needs_adapter(self, sha256: str) -> bool:
         """Say whether an adapter is a policy's or waits for its grade."""
-        return self._awaiting_grade[sha256] > 0 or self.lineage.holds(sha256)
+        return self._adapters.needs(sha256)
 
     def forget_unless_needed(self, adapter: AdapterRef) -> list[Command]:
         """Return the command that deletes an adapter which nothing will ask for again, or none."""
-        if self._keeps_adapters or self.needs_adapter(adapter.sha256):
-            return []
-        return [ForgetAdapter(sha256=adapter.sha256)]
+        return self._adapters.forget_unless_needed(adapter)
 
     def _open_version(self, version: int, effects: Effects, now: float) -> None:
         for study in self.plan.opened_by_policy(version):
@@ -99,6 +105,12 @@ class Workflow:
         policy = self.lineage.policy(study.policy_version)
         progress = self.studies[study.name] = StudyProgress(study, policy, now)
         effects.log("study_opened", study=study.name, policy_version=study.policy_version, items=study.num_items)
+        flow = self._flow(progress)
+        if flow is not None:
+            self._flows[study.name] = flow
+            flow.open(effects)
+            self._after(progress, effects, now)
+            return
         steps = self.studies[study.steps_of].mean_steps() if study.steps_of else {}
         for instance in study.instances:
             if study.source == "policy":
@@ -109,6 +121,14 @@ class Workflow:
                 edit = progress.edit(instance.instance_id, 0)
                 self._starter.start(progress, instance, edit, None, effects, num_steps=steps.get(instance.instance_id, 0))
         self._after(progress, effects, now)
+
+    def _flow(self, progress: StudyProgress) -> JointStudy | ContinualStudy | None:
+        """Return what leads a study whose self-edits have a common life; None where each has its own."""
+        if progress.study.is_joint:
+            return JointStudy(self._topology, self._task, self._factory, progress, self._adapters, self.truncation)
+        if progress.study.sequence_length:
+            return ContinualStudy(self._topology, self._task, self._factory, progress, self._adapters, self.truncation)
+        return None
 
     def _proposed(self, progress: StudyProgress, key: JobKey, result: ProposeResult, effects: Effects) -> None:
         context = progress.contexts[key.context_id]
@@ -123,7 +143,7 @@ class Workflow:
     def _adapted(self, progress: StudyProgress, key: JobKey, result: AdaptResult, effects: Effects) -> None:
         effects.commands += self.truncation.of_training(key, result)
         progress.edit(key.context_id, key.edit_index).num_steps.append(result.num_steps)
-        self._awaiting_grade[result.adapter.sha256] += 1
+        self._adapters.hold(result.adapter)
         instance = progress.contexts[key.context_id].instance
         effects.works.append(
             self._factory.evaluate(progress.study, progress.policy, instance, key.edit_index, key.replicate, result.adapter)
@@ -137,10 +157,8 @@ class Workflow:
 
     def _release_adapter(self, work: Work, effects: Effects) -> None:
         adapter: AdapterRef | None = getattr(work.job, "adapter", None)
-        if adapter is None:
-            return
-        self._awaiting_grade[adapter.sha256] -= 1
-        effects.commands += self.forget_unless_needed(adapter)
+        if adapter is not None:
+            effects.commands += self._adapters.release(adapter)
 
     def _after(self, progress: StudyProgress, effects: Effects, now: float) -> None:
         """Close a study whose last self-edit was settled, and whatever waited for it."""
@@ -231,4 +249,5 @@ def _metrics(progress: StudyProgress, now: float) -> WriteMetrics:
         edits_per_hour=3600.0 * status.num_scored / (now - progress.opened_at) if now > progress.opened_at else None,
         time_shares=None,
         texts=progress.texts.figures(),
+        continual=figures_of(progress),
     )

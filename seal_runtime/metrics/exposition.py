@@ -1,6 +1,7 @@
 """A run's status in the Prometheus text format, through prometheus_client. Names begin with `seal_`, units stand in them.
 
-Labels have few values: studies are labelled by what they measure (`reward`, `heldout`, `retention` or a baseline's name), not by round.
+Labels have few values: studies are labelled by what they measure (`reward`, `heldout`, `retention`, `cpt`, `continual` or a
+baseline's name), not by round.
 """
 
 from collections.abc import Iterable, Iterator
@@ -11,7 +12,13 @@ from protocol.status import RunStatus, StudyStatus
 if TYPE_CHECKING:
     from prometheus_client import Metric
 
-_SERIES = (("round-", "reward"), ("heldout-v", "heldout"), ("retention-v", "retention"))
+_SERIES = (
+    ("round-", "reward"),
+    ("heldout-v", "heldout"),
+    ("retention-v", "retention"),
+    ("cpt-v", "cpt"),
+    ("continual-v", "continual"),
+)
 
 
 class StatusCollector:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-_KINDS = {"reward": "reward", "heldout": "heldout", "retention": "retention"}
+_KINDS = {"reward": "reward", "heldout": "heldout", "retention": "retention", "continual": "continual"}
 _FIGURES = ("mean_score", "score_stderr", "num_scored", "num_invalid", "num_unparsed", "seconds", "edits_per_hour")
 _GROUPS = ("time_shares", "texts")
 
@@ -45,6 +45,8 @@ def scalars_of(record: Mapping[str, Any]) -> Scalars:
     values = {f"{prefix}/{name}": record.get(name) for name in _FIGURES}
     for group in _GROUPS:
         values |= {f"{prefix}/{group}/{name}": value for name, value in (record.get(group) or {}).items()}
+    forgetting = (record.get("continual") or {}).get("forgetting") or {}
+    values |= {f"{prefix}/forgetting/{name}": forgetting.get(name) for name in ("mean", "stderr")}
     numbers = {name: float(value) for name, value in values.items() if isinstance(value, int | float)}
     return Scalars(step=int(record["policy_version"]), values=numbers, at=float(record.get("at", 0.0)))
 
