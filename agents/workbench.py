@@ -16,7 +16,7 @@ from agents.errors import AgentError, error_type, reason
 from agents.job_fields import job_fields
 from agents.policies import adapters_of
 from agents.worker import Failed, Outcome, Worker
-from protocol.jobs import ROLE_OF_JOB, AdaptJob, AdaptResult, EvaluateJob, Job, JobResult, Role
+from protocol.jobs import ROLE_OF_JOB, AdaptJob, AdaptResult, CreditJob, EvaluateJob, Job, JobResult, Role
 from protocol.messages import Assign, Cancel, JobDone, JobFailed
 from seal_runtime.errors import EngineDiedError
 
@@ -24,6 +24,8 @@ log = structlog.get_logger()
 
 Answer = JobDone | JobFailed
 _MAX_ENGINE_FAILURES = 3
+_MAX_KEPT_ADAPTERS = 64
+"""Adapters of policies that an agent with a store of its own keeps for the next job: a continual sequence has a chain of its own."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -46,6 +48,7 @@ class Workbench:
         self._held: dict[str, _Held] = {}
         self._answers: list[Answer] = []
         self._engine_failures = 0
+        self._kept: dict[str, None] = {}
 
     @property
     def job_ids(self) -> tuple[str, ...]:
@@ -159,15 +162,25 @@ class Workbench:
         log.warning("job_failed", **job_fields(job_id, held.attempt), error=kind, reason=text, retryable=retryable)
 
     def _forget(self, job_id: str) -> None:
-        """Let go of a job, and of inner-loop adapters that only it needed here. Policies stay: the next job needs them too."""
+        """Let go of a job, and of inner-loop adapters that only it needed here. Policies stay, the latest: the next job needs them too."""
         held = self._held.pop(job_id)
         adapter = None
         if isinstance(held.job, EvaluateJob):
             adapter = held.job.adapter
         elif isinstance(held.job, AdaptJob) and held.job.purpose == "inner" and held.result is not None:
             adapter = held.result.adapter
-        if adapter is not None and not any(adapter in adapters_of(other.job) for other in self._held.values()):
-            self._exchange.discard(adapter.sha256)
+        in_use = {used.sha256 for other in self._held.values() for used in adapters_of(other.job)}
+        if adapter is not None and adapter.sha256 not in in_use:
+            self._discard(adapter.sha256)
+        for policy_adapter in () if isinstance(held.job, CreditJob) else held.job.policy.chain:
+            self._kept.pop(policy_adapter.sha256, None)
+            self._kept[policy_adapter.sha256] = None
+        for sha256 in [sha256 for sha256 in self._kept if sha256 not in in_use][: max(0, len(self._kept) - _MAX_KEPT_ADAPTERS)]:
+            self._discard(sha256)
+
+    def _discard(self, sha256: str) -> None:
+        self._kept.pop(sha256, None)
+        self._exchange.discard(sha256)
 
     def _in_stage(self, stage: str) -> list[str]:
         return [job_id for job_id, held in self._held.items() if held.stage == stage]

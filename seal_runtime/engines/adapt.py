@@ -1,8 +1,8 @@
 """The batched inner loop: many LoRA adapters trained at once on one frozen base, each exactly as it would be alone.
 
 Every active adapter takes one optimizer step in each packed pass (or in several, when the tokens exceed the cap). Slots are refilled as
-adapters finish, longest job first. All active adapters share one policy version; jobs of another wait until these are done, the oldest
-version first. What is wrong with a job ends that job alone.
+adapters finish, longest job first. All active adapters share one policy; jobs of another wait until these are done, the oldest version
+first, and of one version each chain of adapters in its turn (`policy_turns`). What is wrong with a job ends that job alone.
 """
 
 import math
@@ -19,6 +19,7 @@ from seal_runtime.engines.capacity import adapter_bytes, loss_chunk
 from seal_runtime.engines.lora_group import Group
 from seal_runtime.engines.model_loading import LoadedModel
 from seal_runtime.engines.packed_model import PackedModel, ProductMode
+from seal_runtime.engines.policy_turns import Waiting, next_policy
 from seal_runtime.engines.schedules import count_steps
 from seal_runtime.engines.token_loss import LossTargets, token_loss
 from seal_runtime.engines.training_sequences import EncodedSequences, encode_sequences
@@ -54,6 +55,8 @@ class BatchedAdaptEngine:
         self._loss_chunk = loss_chunk(loss_chunk_tokens, len(self._packed.head_VD))
         self._max_adapter_bytes = max_adapter_bytes
         self._waiting: list[tuple[AdaptRequest, EncodedSequences]] = []
+        self._since: dict[str, float] = {}
+        self._turn_seconds = 0.0
         self._active: list[TrainingSlot] = []
         self._finished: list[AdaptOutput | RequestFailed] = []
 
@@ -71,6 +74,7 @@ class BatchedAdaptEngine:
         """Queue a request; what is wrong with it comes back from `step`."""
         try:
             self._waiting.append((request, self._encode(request)))
+            self._since[request.request_id] = time.monotonic()
         except SealError as error:
             self._fail(request, error, retryable=False)
 
@@ -90,6 +94,7 @@ class BatchedAdaptEngine:
         """Forget a request; unknown ids are ignored."""
         self._waiting = [entry for entry in self._waiting if entry[0].request_id != request_id]
         self._active = [slot for slot in self._active if slot.request.request_id != request_id]
+        self._since.pop(request_id, None)
         self._finished = [result for result in self._finished if result.request_id != request_id]
 
     def close(self) -> None:
@@ -141,15 +146,10 @@ class BatchedAdaptEngine:
 
     def _admit(self) -> None:
         """Give free slots to waiting jobs of the active policy, the one with the most work first."""
-        if not self._waiting:
+        chain = self._next_turn()
+        if chain is None:
             return
-        if not self._active:
-            self._fold_oldest_policy()
-        chain = self._packed.folding.chain
-        oldest = min((request.policy.version for request, _ in self._waiting), default=0)
         ready = [entry for entry in self._waiting if entry[0].policy.adapters == chain]
-        if not any(request.policy.version == oldest for request, _ in ready):
-            return
         ready.sort(key=lambda entry: -_work(*entry))
         room = math.inf if self._max_adapter_bytes is None else self._max_adapter_bytes
         room -= sum(self._bytes_of(slot.request) for slot in self._active)
@@ -160,10 +160,26 @@ class BatchedAdaptEngine:
             self._waiting = [entry for entry in self._waiting if entry[0] is not request]
             layers = self._packed.select(request.lora.targets)
             targets = self._packed.resolve_targets(request.lora.targets)
+            self._since[request.request_id] = time.monotonic()
             self._active.append(TrainingSlot(request, encoded, layers, targets, self._packed.device))
 
-    def _fold_oldest_policy(self) -> None:
-        chain: tuple[Path, ...] = min(self._waiting, key=lambda entry: entry[0].policy.version)[0].policy.adapters
+    def _next_turn(self) -> tuple[Path, ...] | None:
+        """Return the policy whose jobs may begin now, folded in; None while others must end first.
+
+        A change of policy costs the slots that stay empty until the last job at work has ended, so patience goes by the time of a job.
+        """
+        while self._waiting:
+            oldest = min(request.policy.version for request, _ in self._waiting)
+            requests = [request for request, _ in self._waiting if request.policy.version == oldest]
+            waiting = [Waiting(policy=request.policy.adapters, since=self._since[request.request_id]) for request in requests]
+            served, now = self._packed.folding.chain, time.monotonic()
+            chain = next_policy(served, waiting, busy=bool(self._active), fold_seconds=self._turn_seconds, now=now)
+            if chain is None or chain == served or self._fold(chain):
+                return chain
+        return None
+
+    def _fold(self, chain: tuple[Path, ...]) -> bool:
+        """Fold a policy in while nothing is at work; when that fails, all jobs that wait for it fail."""
         try:
             self._packed.fold(chain)
         except SealError as error:
@@ -171,6 +187,8 @@ class BatchedAdaptEngine:
                 if request.policy.adapters == chain:
                     self._fail(request, error, retryable=isinstance(error, StoreError))
             self._waiting = [entry for entry in self._waiting if entry[0].policy.adapters != chain]
+            return False
+        return True
 
     def _optimizer_step(self) -> None:
         """Take one step of every active adapter."""
@@ -203,6 +221,7 @@ class BatchedAdaptEngine:
                 return
             write_adapter(slot.request.output_dir, slot.adapter())
             self._finished.append(slot.output())
+            self._turn_seconds = time.monotonic() - self._since.pop(slot.request.request_id)
         except (AdaptError, StoreError) as error:
             self._fail(slot.request, error, retryable=isinstance(error, StoreError))
         self._active.remove(slot)
@@ -215,6 +234,7 @@ class BatchedAdaptEngine:
         self._active = []
 
     def _fail(self, request: AdaptRequest, error: SealError, retryable: bool) -> None:
+        self._since.pop(request.request_id, None)
         self._finished.append(RequestFailed(request_id=request.request_id, error=error, retryable=retryable))
 
 

@@ -1,20 +1,21 @@
 """Generation on transformers: many requests in one continuous batch, each with its own adapter, sampled or greedy.
 
 The rows of a request form one group, so that its output is bit-identical on CPU whatever else is in the batch. What the prompts of a
-request begin with is read once. Rows that have ended leave their group at once. All active requests share one policy version; those of
-another wait until these are done, the oldest version first.
+request begin with is read once. Rows that have ended leave their group at once. All active requests share one policy; those of another
+wait until these are done, the oldest version first, and of one version each chain of adapters in its turn (`policy_turns`).
 """
 
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 
 from protocol.errors import SealError
 from seal_runtime.engines.adapter_receipts import load_factors
 from seal_runtime.engines.answer_ends import check_stop
-from seal_runtime.engines.base import AnswerOutput, AnswerRequest, RequestFailed, SampleOutput, SampleRequest
+from seal_runtime.engines.base import AnswerOutput, AnswerRequest, Policy, RequestFailed, SampleOutput, SampleRequest
 from seal_runtime.engines.generation_job import GenerationJob, TokenTexts, prompt_group
 from seal_runtime.engines.grouped_linear import split_rows
 from seal_runtime.engines.key_value_cache import KeyValueCache
@@ -22,6 +23,7 @@ from seal_runtime.engines.lora_group import Group
 from seal_runtime.engines.model_loading import LoadedModel
 from seal_runtime.engines.packed_batch import Phase
 from seal_runtime.engines.packed_model import PackedModel, ProductMode
+from seal_runtime.engines.policy_turns import Waiting, next_policy
 from seal_runtime.engines.prompt_layout import PromptLayout, PromptReader, Prompts
 from seal_runtime.engines.sampling import choose_tokens
 from seal_runtime.errors import GenerateError, ReceiptError, StoreError
@@ -46,7 +48,8 @@ class TransformersGenerationEngine:
         self._max_rows = max_batch_rows
         self._max_prefill_tokens = max_prefill_tokens
         self._texts = TokenTexts(loaded)
-        self._waiting: list[SampleRequest | AnswerRequest] = []
+        self._waiting: list[tuple[float, SampleRequest | AnswerRequest]] = []
+        self._fold_seconds = 0.0
         self._active: list[GenerationJob] = []
         self._finished: list[SampleOutput | AnswerOutput | RequestFailed] = []
         self._reader = PromptReader(loaded)
@@ -64,7 +67,7 @@ class TransformersGenerationEngine:
         except GenerateError as error:
             self._fail(request, error)
         else:
-            self._waiting.append(request)
+            self._waiting.append((time.monotonic(), request))
 
     def step(self) -> Sequence[SampleOutput | AnswerOutput | RequestFailed]:
         """Admit what fits and generate for about a quarter of a second, or until a request is finished."""
@@ -81,7 +84,7 @@ class TransformersGenerationEngine:
 
     def cancel(self, request_id: str) -> None:
         """Forget a request; unknown ids are ignored."""
-        self._waiting = [request for request in self._waiting if request.request_id != request_id]
+        self._waiting = [entry for entry in self._waiting if entry[1].request_id != request_id]
         self._active = [job for job in self._active if job.request.request_id != request_id]
         self._finished = [result for result in self._finished if result.request_id != request_id]
 
@@ -92,19 +95,16 @@ class TransformersGenerationEngine:
 
     def _admit(self) -> None:
         """Read the prompts of waiting requests of the active policy, as many as have room, in the order of submission."""
-        if self._waiting and not self._active:
-            self._fold_oldest_policy()
-        oldest = min((request.policy.version for request in self._waiting), default=0)
+        turn = self._next_turn()
         num_rows = sum(job.num_rows for job in self._active)
         num_tokens = 0
         admitted: list[GenerationJob] = []
-        for request in [request for request in self._waiting if request.policy.adapters == self._packed.folding.chain]:
-            if request.policy.version != oldest:
-                continue
+        for entry in [entry for entry in self._waiting if entry[1].policy == turn]:
+            request = entry[1]
             rows = len(request.seeds) if isinstance(request, SampleRequest) else len(request.prompts)
             if num_rows and num_rows + rows > self._max_rows:
                 break
-            self._waiting.remove(request)
+            self._waiting.remove(entry)
             job = self._open(request)
             if job is None:
                 continue
@@ -119,17 +119,33 @@ class TransformersGenerationEngine:
         if admitted:
             self._prefill(admitted)
 
-    def _fold_oldest_policy(self) -> None:
-        chain = min(self._waiting, key=lambda request: request.policy.version).policy.adapters
-        if chain == self._packed.folding.chain:
-            return
+    def _next_turn(self) -> Policy | None:
+        """Return the policy whose requests may begin now, folded in; None while others must end first."""
+        while self._waiting:
+            oldest = min(request.policy.version for _, request in self._waiting)
+            entries = [entry for entry in self._waiting if entry[1].policy.version == oldest]
+            waiting = [Waiting(policy=request.policy.adapters, since=since) for since, request in entries]
+            served, now = self._packed.folding.chain, time.monotonic()
+            chain = next_policy(served, waiting, busy=bool(self._active), fold_seconds=self._fold_seconds, now=now)
+            if chain is None:
+                return None
+            if chain == served or self._fold(chain):
+                return Policy(version=oldest, adapters=chain)
+        return None
+
+    def _fold(self, chain: tuple[Path, ...]) -> bool:
+        """Fold a policy in while nothing is at work; when that fails, all requests that wait for it fail."""
+        began = time.monotonic()
         self._base_probes.clear()
         try:
             self._packed.fold(chain)
         except SealError as error:
-            for request in [request for request in self._waiting if request.policy.adapters == chain]:
-                self._waiting.remove(request)
-                self._fail(request, error)
+            for entry in [entry for entry in self._waiting if entry[1].policy.adapters == chain]:
+                self._waiting.remove(entry)
+                self._fail(entry[1], error)
+            return False
+        self._fold_seconds = time.monotonic() - began
+        return True
 
     def _open(self, request: SampleRequest | AnswerRequest) -> GenerationJob | None:
         try:
