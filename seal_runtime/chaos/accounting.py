@@ -1,7 +1,8 @@
 """Is everything there, once? The run's end, the file, and every job of the plan."""
 
 from seal_runtime.chaos.checks import Check, check
-from seal_runtime.chaos.expectation import Expectation, job_id_of
+from seal_runtime.chaos.expectation import Expectation
+from seal_runtime.chaos.expected import job_id_of
 from seal_runtime.chaos.ledger_audit import LedgerAudit
 
 

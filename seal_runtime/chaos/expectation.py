@@ -8,29 +8,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from protocol.jobs import CreditResult, ProposeResult, TrainingSequence
+from protocol.jobs import CreditResult, ProposeResult
+from seal_runtime.chaos.expected import NONE, Expected, expected, job_id_of
+from seal_runtime.chaos.held_out_expectation import HeldOut
 from seal_runtime.chaos.ledger_audit import LedgerAudit, Place
 from seal_runtime.config.topology import Topology
 from seal_runtime.controller.inner_loops import Loop, inner_loops
-from seal_runtime.controller.plan import Plan, Study
+from seal_runtime.controller.plan import Plan
+from seal_runtime.controller.study import Study
 from seal_runtime.errors import EditParseError
 from seal_runtime.seeds import derive_seed
 from seal_runtime.tasks.base import Instance, Task, Untrained
-
-NONE = -1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Expected:
-    """One job that must be committed or set aside. `sequences` are an inner loop's training texts, None for every other stage.
-
-    `covered_by` are the ids of jobs whose being set aside excuses this one.
-    """
-
-    place: Place
-    study: Study | None
-    sequences: tuple[TrainingSequence, ...] | None
-    covered_by: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,28 +32,27 @@ class Expectation:
 def expect(topology: Topology, plan: Plan, task: Task, audit: LedgerAudit) -> Expectation:
     """Return what must be there. Proposals that are missing make the jobs that follow from them unknown; they are missed themselves."""
     edits = _Edits(topology, task, audit)
-    jobs = [job for study in plan.studies for instance in study.instances for job in edits.of_context(study, instance)]
+    jobs = [job for study in plan.studies for job in _of_study(study, edits, HeldOut(topology, task, audit, edits.unparsed))]
     for number in range(1, plan.num_rounds + 1):
         study = plan.study(f"round-{number}")
         place: Place = ("credit", study.name, "", NONE, NONE)
-        jobs.append(Expected(place=place, study=study, sequences=None, covered_by=()))
+        jobs.append(expected(study, place))
         credit = audit.at(place)
         if credit is not None and isinstance(credit.result, CreditResult) and credit.result.update is not None:
             update = credit.result.update.sequences
-            jobs.append(Expected(place=("policy", study.name, "", NONE, NONE), study=study, sequences=update, covered_by=()))
+            jobs.append(expected(study, ("policy", study.name, "", NONE, NONE), sequences=update))
     return Expectation(jobs=tuple(jobs), unparsed=frozenset(edits.unparsed))
 
 
-def job_id_of(place: Place) -> str:
-    """Return the id that the job at a place must have."""
-    stage, study, context_id, edit_index, replicate = place
-    if stage in ("credit", "policy"):
-        return f"{study}/{stage}"
-    if stage == "propose" and edit_index != NONE:
-        return f"{study}/{context_id}/e{edit_index}/s{replicate}/propose"
-    if stage == "propose":
-        return f"{study}/{context_id}/propose"
-    return f"{study}/{context_id}/e{edit_index}/r{replicate}/{stage}"
+def _of_study(study: Study, edits: "_Edits", held_out: HeldOut) -> Iterator[Expected]:
+    if study.is_joint:
+        yield from held_out.of_joint(study)
+    elif study.sequence_length:
+        for instances in study.sequences():
+            yield from held_out.of_sequence(study, instances)
+    else:
+        for instance in study.instances:
+            yield from edits.of_context(study, instance)
 
 
 class _Edits:
@@ -81,7 +68,7 @@ class _Edits:
         """Yield the jobs of a context."""
         context_id = instance.instance_id
         if study.source == "none":
-            yield Expected(place=("evaluate", study.name, context_id, 0, 0), study=study, sequences=None, covered_by=())
+            yield expected(study, ("evaluate", study.name, context_id, 0, 0))
         elif study.source == "policy":
             yield from self._of_proposal(study, instance)
         else:
@@ -92,7 +79,7 @@ class _Edits:
     def _of_proposal(self, study: Study, instance: Instance) -> Iterator[Expected]:
         context_id = instance.instance_id
         place: Place = ("propose", study.name, context_id, NONE, NONE)
-        yield Expected(place=place, study=study, sequences=None, covered_by=())
+        yield expected(study, place)
         row = self._audit.at(place)
         if row is None or not isinstance(row.result, ProposeResult):
             return
@@ -100,7 +87,7 @@ class _Edits:
         for index, text in enumerate(texts):
             yield from self._of_draws(study, instance, index, text)
         for index in range(len(texts), study.edits_per_context):  # a proposal that is too short lost them
-            yield Expected(place=("adapt", study.name, context_id, index, 0), study=study, sequences=None, covered_by=())
+            yield expected(study, ("adapt", study.name, context_id, index, 0))
 
     def _of_draws(self, study: Study, instance: Instance, index: int, text: str) -> Iterator[Expected]:
         """Yield an edit's further draws, while it cannot be parsed, and what the last one gives."""
@@ -109,7 +96,7 @@ class _Edits:
             if loops != "unparsed":
                 break
             place: Place = ("propose", study.name, instance.instance_id, index, number)
-            yield Expected(place=place, study=study, sequences=None, covered_by=())
+            yield expected(study, place)
             row = self._audit.at(place)
             if row is None or not isinstance(row.result, ProposeResult) or len(row.result.edits) != 1:
                 return
@@ -136,13 +123,13 @@ class _Edits:
             self.unparsed.add((study.name, context_id, index))
             return
         if loops == "broken":
-            yield Expected(place=("adapt", study.name, context_id, index, 0), study=study, sequences=None, covered_by=())
+            yield expected(study, ("adapt", study.name, context_id, index, 0))
             return
         for replicate, loop in enumerate(loops):
             evaluate: Place = ("evaluate", study.name, context_id, index, replicate)
             adapt: Place = ("adapt", study.name, context_id, index, replicate)
             if isinstance(loop, Untrained):
-                yield Expected(place=evaluate, study=study, sequences=None, covered_by=())
+                yield expected(study, evaluate)
             else:
-                yield Expected(place=adapt, study=study, sequences=loop.sequences, covered_by=())
-                yield Expected(place=evaluate, study=study, sequences=None, covered_by=(job_id_of(adapt),))
+                yield expected(study, adapt, sequences=loop.sequences)
+                yield expected(study, evaluate, examined=adapt, covered_by=(job_id_of(adapt),))

@@ -11,7 +11,8 @@ from seal_runtime.chaos.ledger_audit import AuditRow, LedgerAudit, Place
 
 def check_receipts(audit: LedgerAudit, expectation: Expectation) -> Check:
     """Each evaluation loaded the very adapter that was trained at its place, on the edit proposed there, and the adapter had effect."""
-    problems = [problem for row in audit.of_stage("evaluate") for problem in _receipt_problems(audit, row)]
+    examined = {expected.place: expected.examined for expected in expectation.jobs}
+    problems = [problem for row in audit.of_stage("evaluate") for problem in _receipt_problems(audit, row, examined.get(row.place))]
     problems += list(_training_problems(audit, expectation))
     with_adapter = sum(1 for row in audit.of_stage("evaluate") if isinstance(row.job, EvaluateJob) and row.job.adapter is not None)
     return check("receipts valid", f"{with_adapter} rewards of adapters, each with its hash and a probe that differs", problems)
@@ -34,8 +35,12 @@ def check_rewards(audit: LedgerAudit, expectation: Expectation) -> Check:
     return check("every reward once", f"{num_rewards} rewards in the credit of the rounds, each as committed", problems)
 
 
-def check_policies(audit: LedgerAudit) -> Check:
-    """Each policy version is the adapter that its round's update trained, and each job names the lineage of its version."""
+def check_policies(audit: LedgerAudit, expectation: Expectation) -> Check:
+    """Each policy version is the adapter that its round's update trained, and each job names the lineage of its version.
+
+    In a continual sequence the adapters merged so far follow.
+    """
+    merged = {expected.place: expected.merged for expected in expectation.jobs}
     problems: list[str] = []
     for row in audit.of_stage("policy"):
         assert isinstance(row.result, AdaptResult)
@@ -47,18 +52,24 @@ def check_policies(audit: LedgerAudit) -> Check:
         if policy is None:
             continue
         chain = [audit.policies.get(version, "unknown") for version in range(1, policy.version + 1)]
-        if [adapter.sha256 for adapter in policy.chain] != [sha256 for sha256 in chain if sha256] or policy.version != row.policy_version:
+        chain = [sha256 for sha256 in chain if sha256] + [_trained(audit, place) for place in merged.get(row.place, ())]
+        if [adapter.sha256 for adapter in policy.chain] != chain or policy.version != row.policy_version:
             problems.append(f"{row.job_id} was done with another lineage than that of policy v{row.policy_version}")
     return check("policies in line", f"{len(audit.policies)} version(s)", problems)
 
 
-def _receipt_problems(audit: LedgerAudit, row: AuditRow) -> Iterator[str]:
+def _trained(audit: LedgerAudit, place: Place | None) -> str:
+    """Return the adapter that was trained at a place, "" when none was."""
+    row = audit.at(place) if place is not None else None
+    return row.result.adapter.sha256 if row is not None and isinstance(row.result, AdaptResult) else ""
+
+
+def _receipt_problems(audit: LedgerAudit, row: AuditRow, examined: Place | None) -> Iterator[str]:
     if not isinstance(row.job, EvaluateJob) or not isinstance(row.result, EvaluateResult):
         yield f"{row.job_id} holds no evaluation"
         return
     receipt = row.result.receipt
-    trained = audit.at(("adapt", *row.place[1:]))
-    wanted = trained.result.adapter.sha256 if trained is not None and isinstance(trained.result, AdaptResult) else ""
+    wanted = _trained(audit, examined)
     named = row.job.adapter.sha256 if row.job.adapter is not None else ""
     if not receipt.adapter_sha256 == named == wanted:
         yield (

@@ -25,7 +25,7 @@ def verify_ledger(audit: LedgerAudit, topology: Topology, plan: Plan, task: Task
         check_ledger_file(audit),
         check_receipts(audit, expectation),
         check_rewards(audit, expectation),
-        check_policies(audit),
+        check_policies(audit, expectation),
         check_seeds(audit, topology.run.seed),
     ]
 
