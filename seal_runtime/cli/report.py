@@ -38,13 +38,15 @@ def print_report(run: RunDirectory, control: RunDirectory | None) -> None:
     """Print table, best and worst edit and verdict; write report.html and report.json. Raises SealError when there is nothing to report."""
     from rich.console import Console
 
+    from seal_runtime.report.continual_table import render_continual
     from seal_runtime.report.html import write_report
     from seal_runtime.report.summary import summarise_run
     from seal_runtime.report.table import render_best_and_worst, render_table, render_verdict
 
     summary = summarise_run(run.root, control=control.root if control is not None else None)
     console = Console(highlight=False)
-    for part in (render_table(summary), render_best_and_worst(summary), render_verdict(summary)):
-        console.print(part)
+    for part in (render_table(summary), render_continual(summary), render_best_and_worst(summary), render_verdict(summary)):
+        if part is not None:
+            console.print(part)
     write_report(summary, run)
     console.print(f"report: {short_path(Path(run.report_html))}", markup=False, soft_wrap=True)

@@ -1,6 +1,7 @@
 """What each policy version knows: its own edits on held-out contexts, and the facts that the base model knew, kept or lost.
 
 The matrix has a line for each version that was measured in any way; it is there only when facts known before were asked again.
+Passages that are learned one after the other have matrices of their own (`report.continual`).
 """
 
 from collections.abc import Mapping
@@ -14,11 +15,6 @@ KEPT_SCORE = 0.5
 """A question counts as known from this grade on."""
 
 
-def matrices(gathered: Gathered) -> tuple[Matrix, ...]:
-    """Return the matrices for which the ledger holds the studies, none for a run without them."""
-    return retention_matrix(gathered)
-
-
 def retention_matrix(gathered: Gathered) -> tuple[Matrix, ...]:
     """Return held-out and known-fact scores by policy version; nothing unless known facts were asked of two versions."""
     facts = {version: scores for version, study in _versions(gathered, "retention-v").items() if (scores := _scores(study))}
@@ -29,6 +25,8 @@ def retention_matrix(gathered: Gathered) -> tuple[Matrix, ...]:
         MatrixRow(
             label=f"v{version}",
             cells=(_percent(list(heldout.get(version, {}).values())), _percent(list(facts.get(version, {}).values()))),
+            stderrs=(),
+            marked=None,
         )
         for version in sorted({*facts, *heldout})
     )

@@ -9,8 +9,9 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from protocol.status import Alarm
+from seal_runtime.algorithms.continual import ContinualFigures
 
-RowGroup = Literal["baseline", "own", "ceiling", "retention", "control"]
+RowGroup = Literal["baseline", "own", "ceiling", "cpt", "continual", "retention", "control"]
 EditState = Literal["scored", "unparsed", "invalid", "missing"]
 
 
@@ -151,10 +152,15 @@ class EditLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MatrixRow:
-    """One line of a matrix: its name and a percentage for each column, None where nothing was measured."""
+    """One line of a matrix: its name and a percentage for each column, None where nothing was measured.
+
+    `stderrs` are the standard errors of the cells, none where there are no repetitions; `marked` is the column to point out, if any.
+    """
 
     label: str
     cells: tuple[float | None, ...]
+    stderrs: tuple[float | None, ...]
+    marked: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,6 +172,20 @@ class Matrix:
     columns: tuple[str, ...]
     rows: tuple[MatrixRow, ...]
     notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContinualSummary:
+    """What one policy version knew while it learned sequences of passages. `figures` are fractions in [0, 1], over sequences.
+
+    `num_unparsed` edits could not be used: the model stayed as it was.
+    """
+
+    study: str
+    policy_version: int
+    label: str
+    num_unparsed: int
+    figures: ContinualFigures
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -227,6 +247,7 @@ class RunSummary:
     most_changed: EditChange | None
     edits: tuple[EditLine, ...]
     matrices: tuple[Matrix, ...]
+    continual: tuple[ContinualSummary, ...]
     agents: tuple[AgentShare, ...]
     throughput: Throughput
     policies: tuple[PolicyStep, ...]

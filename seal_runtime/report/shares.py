@@ -32,7 +32,7 @@ def throughput(gathered: Gathered) -> Throughput:
     """Return what the run did as a whole."""
     spans = gathered.spans
     wall = max(span.ended_at for span in spans) - min(span.started_at for span in spans) if spans else 0.0
-    num_scored = sum(study.count("scored") for study in gathered.studies.values())
+    num_scored = sum(study.num_scored for study in gathered.studies.values())
     by_stage = _by_stage(spans)
     return Throughput(
         num_scored=num_scored,

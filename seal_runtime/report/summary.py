@@ -18,8 +18,10 @@ from seal_runtime.ledger.reader import LedgerReader
 from seal_runtime.ledger.records import AgentRow, PolicyRow, ResultRow, SetAsideRow
 from seal_runtime.report.alarms import report_alarms
 from seal_runtime.report.changes import most_changed
-from seal_runtime.report.forgetting import matrices
+from seal_runtime.report.continual import PlannedSequences, continual_matrices, continual_rows, continual_summaries, planned_sequences
+from seal_runtime.report.forgetting import retention_matrix
 from seal_runtime.report.gather import EditParser, Gathered, gather
+from seal_runtime.report.joint import joint_rows
 from seal_runtime.report.listing import edit_lines
 from seal_runtime.report.measures import Scope, control_rows, paired_gain, scope_of, steps_share, table_rows
 from seal_runtime.report.model import Identity, RunSummary
@@ -41,6 +43,7 @@ class RunRecords:
     scope: Scope
     reward_instances: Mapping[str, Instance]
     heldout_instances: Mapping[str, Instance]
+    continual_studies: tuple[PlannedSequences, ...]
     meta: Mapping[str, str]
     set_aside: Sequence[SetAsideRow]
     policies: Sequence[PolicyRow]
@@ -96,6 +99,7 @@ def fold_records(
         ),
         reward_instances=reward,
         heldout_instances=heldout,
+        continual_studies=planned_sequences(topology, list(heldout.values())),
         meta=meta,
         set_aside=set_aside,
         policies=policies,
@@ -106,7 +110,12 @@ def fold_records(
 def summarise(records: RunRecords, control: RunRecords | None = None) -> RunSummary:
     """Compute the summary of folded records. Pure."""
     gathered, scope = records.gathered, records.scope
-    rows, rounds = table_rows(gathered, scope), round_summaries(gathered, scope)
+    continual = continual_summaries(gathered, records.continual_studies)
+    joint = joint_rows(gathered, records.topology, len(records.heldout_instances))
+    single = table_rows(gathered, scope)
+    retention = tuple(row for row in single if row.group == "retention")
+    rows = (*(row for row in single if row.group != "retention"), *joint, *continual_rows(continual), *retention)
+    rounds = round_summaries(gathered, scope)
     agents = agent_shares(gathered.spans, records.agents)
     best, worst = best_and_worst(gathered, records.reward_instances)
     control_name = f"{control.topology.algorithm.select} edits" if control else ""
@@ -121,7 +130,8 @@ def summarise(records: RunRecords, control: RunRecords | None = None) -> RunSumm
         worst=worst,
         most_changed=most_changed(gathered, records.reward_instances, records.heldout_instances),
         edits=edit_lines(gathered, records.reward_instances),
-        matrices=matrices(gathered),
+        matrices=(*continual_matrices(continual), *retention_matrix(gathered)),
+        continual=continual,
         agents=agents,
         throughput=throughput(gathered),
         policies=policy_steps(gathered, records.policies),

@@ -15,11 +15,21 @@ from seal_runtime.report.verdict import format_percent, verdict
 
 MAX_TEXT_CHARACTERS = 1200
 MAX_VERDICTS = 12
-_STYLES = {"baseline": "dim", "own": "bold", "ceiling": "dim", "retention": "cyan", "control": "magenta"}
+_STYLES = {
+    "baseline": "dim",
+    "own": "bold",
+    "ceiling": "dim",
+    "cpt": "blue",
+    "continual": "green",
+    "retention": "cyan",
+    "control": "magenta",
+}
+_COUNTS_OTHERWISE = ("retention", "continual")
+"""Groups whose note only says what n counts: the documentation and the report say it once."""
 
 
 def render_table(summary: RunSummary) -> RenderableType:
-    """Return the final table. n counts contexts (passages), and questions in the rows on known facts."""
+    """Return the final table. n counts contexts (passages); questions in the rows on known facts, sequences in the continual ones."""
     heading = f"{summary.identity.split.capitalize()} passages: % of questions right without the passage"
     table = Table(title=heading, title_style="bold", title_justify="left", show_edge=False, pad_edge=False, box=None, padding=(0, 2, 0, 0))
     table.add_column("", ratio=1, overflow="fold")
@@ -52,7 +62,7 @@ def render_best_and_worst(summary: RunSummary) -> RenderableType:
 
 
 def _cells(row: TableRow) -> tuple[Text, Text, Text, Text]:
-    marker = " *" if row.note and row.group != "retention" else ""
+    marker = " *" if row.note and row.group not in _COUNTS_OTHERWISE else ""
     return (
         Text(row.label + marker),
         Text(format_percent(row.mean_percent, row.stderr_percent)),
@@ -62,7 +72,7 @@ def _cells(row: TableRow) -> tuple[Text, Text, Text, Text]:
 
 
 def _notes(summary: RunSummary) -> list[RenderableType]:
-    notes = [f"* {row.label}: {row.note}" for row in summary.table if row.note and row.group != "retention"]
+    notes = [f"* {row.label}: {row.note}" for row in summary.table if row.note and row.group not in _COUNTS_OTHERWISE]
     return [Padding(Text("\n".join(notes), style="dim"), (1, 0, 0, 0))] if notes else []
 
 

@@ -12,8 +12,9 @@ FORGETTING_PERCENT = 2.0
 
 
 def verdict(summary: RunSummary) -> str:
-    """Return one to four sentences: is it learning, do the optimizer steps explain it, what did the control do, was anything forgotten?"""
-    parts = [_progress(summary), _finding(summary), _steps(summary), _control(summary), _retention(summary)]
+    """Return a few sentences: is it learning, do the optimizer steps explain it, what did the control do, was anything forgotten?"""
+    parts = [_progress(summary), _finding(summary), _steps(summary), _control(summary), _joint(summary), _continual(summary)]
+    parts.append(_retention(summary))
     return " ".join(part for part in parts if part)
 
 
@@ -47,6 +48,8 @@ def _progress(summary: RunSummary) -> str:
 
 def _finding(summary: RunSummary) -> str:
     gain = summary.gain
+    if gain is None and (summary.continual or summary.row("cpt-v0")):
+        return ""  # these were measured instead, and speak for themselves
     if gain is None:
         return "Nothing can be said about learning: the held-out passages were not measured before and after training."
     before, after = _heldout(summary, gain.first_version), _heldout(summary, gain.last_version)
@@ -87,6 +90,36 @@ def _control(summary: RunSummary) -> str:
     if significant and control.gain_percent > 0:
         return f"Caution: the control gained too ({_gain(control)})."
     return f"The control did not gain ({_gain(control)})."
+
+
+def _joint(summary: RunSummary) -> str:
+    """Say what one adapter learned of all passages together."""
+    own = [row for row in summary.table if row.group == "cpt" and row.key.startswith("cpt-v") and row.mean_percent is not None]
+    if not own:
+        return ""
+    parts = [f"{_percent(row)} with edits of {f'v{row.policy_version}' if row.policy_version else 'the untrained policy'}" for row in own]
+    base = summary.row("cpt-no-update")
+    parts += [f"{_percent(base)} without"] if base is not None and base.mean_percent is not None else []
+    return f"One adapter for {own[0].num_contexts} passages: {', '.join(parts)}."
+
+
+def _percent(row: TableRow) -> str:
+    return f"{format_percent(row.mean_percent, row.stderr_percent)} %"
+
+
+def _continual(summary: RunSummary) -> str:
+    """Say how much is forgotten when passages are learned one after the other."""
+    if not summary.continual:
+        return ""
+    last = summary.continual[-1]
+    forgetting, figures = last.figures.forgetting, last.figures
+    if forgetting.mean is None:
+        return ""
+    fall = format_percent(100 * forgetting.mean, None if forgetting.stderr is None else 100 * forgetting.stderr)
+    return (
+        f"Learned one after the other ({last.label}), passages lose {fall} points from right after their own edit to the end "
+        f"of {figures.length} edits ({forgetting.num} sequences)."
+    )
 
 
 def _retention(summary: RunSummary) -> str:

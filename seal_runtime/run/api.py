@@ -18,6 +18,8 @@ from seal_runtime.config.loading import load_resolved
 from seal_runtime.config.topology import Topology
 from seal_runtime.errors import LedgerError
 from seal_runtime.ledger.reader import LedgerReader
+from seal_runtime.ledger.study_names import CONTINUAL_PREFIX
+from seal_runtime.report.continual import planned_sequences
 from seal_runtime.report.gather import StudyRecord
 from seal_runtime.report.measures import context_means
 from seal_runtime.report.model import RunSummary
@@ -25,8 +27,9 @@ from seal_runtime.report.rounds import per_hour, policy_steps
 from seal_runtime.report.summary import edit_parser, summarise_run
 from seal_runtime.run.answers import answer_rows
 from seal_runtime.run.attempts import attempt_rows
+from seal_runtime.run.continual import continual_cells
 from seal_runtime.run.fold import Folded, edit_row, fold, round_of
-from seal_runtime.run.rows import AnswerRow, AttemptRow, EditRow, PolicyVersionRow, RewardRow, RunFacts, StudyRow
+from seal_runtime.run.rows import AnswerRow, AttemptRow, ContinualRow, EditRow, PolicyVersionRow, RewardRow, RunFacts, StudyRow
 from seal_runtime.store.run_directory import RunDirectory
 from seal_runtime.story.model import Story
 from seal_runtime.story.tell import tell_story
@@ -137,6 +140,15 @@ class Run:
         """Return a row for each study that has begun, the rounds first."""
         return [_study_row(name, record) for name, record in _ordered(self._fold(None))]
 
+    def continual(self) -> list[ContinualRow]:
+        """Return the cells of the continual matrices, sequence by sequence and row by row; none for a run without such studies.
+
+        `pandas.DataFrame(rows).pivot_table("score", "num_edits", "passage")` is the mean matrix.
+        """
+        folded = self._fold(None)
+        planned = planned_sequences(self.topology, self.task.instances(self.topology.evaluation.split))
+        return continual_cells(folded.gathered, planned)
+
     def metrics(self) -> list[dict[str, Any]]:
         """Return the lines of metrics.jsonl as they are; a line that is being written is left out."""
         try:
@@ -221,14 +233,14 @@ def _study_row(study: str, record: StudyRecord) -> StudyRow:
         round=round_of(study),
         policy_version=record.policy_version,
         num_contexts=len(means),
-        num_scored=record.count("scored"),
+        num_scored=record.num_scored,
         num_unparsed=record.count("unparsed"),
         num_invalid=record.count("invalid"),
         mean_score=mean(means) if means else None,
-        stderr_score=standard_error(means),
+        stderr_score=None if study.startswith(CONTINUAL_PREFIX) else standard_error(means),
         started_at=record.started_at,
         ended_at=record.ended_at,
-        edits_per_hour=per_hour(record.count("scored"), seconds),
+        edits_per_hour=per_hour(record.num_scored, seconds),
     )
 
 

@@ -100,7 +100,10 @@ class PolicyVersionRow(Row):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudyRow(Row):
-    """One study: the mean over contexts of each context's mean over edits, its standard error, and the counts behind it."""
+    """One study: the mean over contexts of each context's mean over edits, its standard error, and the counts behind it.
+
+    `stderr_score` is None for a continual study, whose contexts depend on one another (`Run.summary().continual` has it over sequences).
+    """
 
     study: str
     round: int | None
@@ -114,6 +117,22 @@ class StudyRow(Row):
     started_at: float | None
     ended_at: float | None
     edits_per_hour: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContinualRow(Row):
+    """One cell of the matrix of one continual sequence: the score on a passage after so many merged edits, None if it was not measured.
+
+    `num_edits` counts from 0 (no edit), `passage` from 1: it is learned by the edit of the same number. `sequence` counts from 0.
+    """
+
+    study: str
+    policy_version: int
+    sequence: int
+    num_edits: int
+    passage: int
+    context_id: str
+    score: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

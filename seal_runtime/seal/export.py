@@ -14,6 +14,7 @@ from seal_runtime.errors import ConfigError, EditParseError
 from seal_runtime.ledger.proposals import proposed_edits
 from seal_runtime.ledger.reader import LedgerReader
 from seal_runtime.ledger.records import ResultRow
+from seal_runtime.ledger.study_names import CONTINUAL_PREFIX, CPT_PREFIX
 from seal_runtime.seal.results import AnswerRecord, Article, Completion, CompletionStats, LoraParams, Results
 from seal_runtime.seal.statistics import article_stats, completion_stats, overall_stats
 from seal_runtime.tasks.base import SPLITS, Instance, Task
@@ -41,8 +42,9 @@ class _Study:
 
 
 def studies_with_edits(ledger: LedgerReader) -> list[str]:
-    """Return the studies in which the policy wrote self-edits, in the order of their first commit."""
-    return list(dict.fromkeys(row.study for row in ledger.results(stage="propose")))
+    """Return the studies in which the policy wrote self-edits that were scored one by one, in the order of their first commit."""
+    names = dict.fromkeys(row.study for row in ledger.results(stage="propose"))
+    return [name for name in names if not name.startswith((CPT_PREFIX, CONTINUAL_PREFIX))]
 
 
 def export_study(ledger: LedgerReader, topology: Topology, task: Task, study: str | None) -> Exported:

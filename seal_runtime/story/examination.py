@@ -22,7 +22,7 @@ def replicate_of(number: int, adapt: ResultRow | None, evaluate: ResultRow | Non
 
 def base_row(reader: LedgerReader, edit: EditId, policy_version: int) -> ResultRow | None:
     """Return the examination of the same context without an edit, under the same policy where there is one, else the base model's."""
-    for study in (f"baseline-{edit.study}", f"baseline-v{policy_version}", "no-update"):
+    for study in (f"baseline-{edit.study}", f"baseline-v{policy_version}", "no-update", "cpt-no-update"):
         row = reader.result(f"{study}/{edit.context_id}/e0/r0/evaluate") if study != edit.study else None
         if row is not None:
             return row

@@ -46,7 +46,7 @@ def find_edit(reader: LedgerReader, text: str) -> EditId:
 
 def _self_edits_first(found: list[EditId]) -> list[EditId]:
     """Return the edits that a policy wrote, the measurements beside them only when there is nothing else."""
-    return [edit for edit in found if edit.study.startswith(("round-", "heldout-"))] or found
+    return [edit for edit in found if edit.study.startswith(("round-", "heldout-", "cpt-v", "continual-v"))] or found
 
 
 def known_edits(reader: LedgerReader) -> list[EditId]:

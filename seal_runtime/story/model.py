@@ -152,6 +152,7 @@ class Story:
     """Everything that a run knows of one self-edit. `context` is None when the task's data cannot be read any more (`notes` says so).
 
     `base_study` names the study that the base answers come from. `sequences` are prompt and completion of each training sequence.
+    With `has_rows` the replicates are the rows of a continual sequence: the edit's context after 0, 1, 2, ... merged edits.
     """
 
     edit_id: str
@@ -171,6 +172,7 @@ class Story:
     parse_error: str
     replicates: tuple[Replicate, ...]
     num_replicates: int
+    has_rows: bool
     base_study: str
     questions: tuple[QuestionStory, ...]
     base_score: float | None

@@ -21,8 +21,11 @@ def show_story(story: Story, console: Console) -> None:
     _show_sequences(story, console)
     is_trained = any(replicate.training is not None for replicate in story.replicates)
     if is_trained or (story.proposal is not None and any(replicate.score is not None for replicate in story.replicates)):
-        heading(console, "Training", "one fresh adapter a replicate; losses are nats a token")
+        note = "its adapter, merged with those before" if story.has_rows else "one fresh adapter a replicate"
+        heading(console, "Training", f"{note}; losses are nats a token")
         for replicate in story.replicates:
+            if replicate.training is None and story.has_rows:
+                continue
             _show_replicate(replicate, story, console)
     if story.questions:
         _show_questions(story, console)
@@ -53,7 +56,7 @@ def _verdict(story: Story) -> list[Text]:
     scores = [replicate.score for replicate in story.replicates if replicate.score is not None]
     parts = [f"{'reward' if story.round is not None else 'score'} {story.reward:.3f}"]
     if len(scores) > 1:
-        parts.append(f"replicates {', '.join(f'{score:.3f}' for score in scores)}")
+        parts.append(f"{'after each edit' if story.has_rows else 'replicates'} {', '.join(f'{score:.3f}' for score in scores)}")
     if story.base_score is not None:
         parts.append(f"without the edit {story.base_score:.3f}")
     if story.credit is not None and story.credit.rank is not None:
@@ -128,7 +131,8 @@ def _receipt(replicate: Replicate) -> list[Text]:
 
 def _show_questions(story: Story, console: Console) -> None:
     is_adapted = any(replicate.training is not None for replicate in story.replicates)
-    base = f"; base: {story.base_study}" if story.base_study else "; this run did not ask without the edit" if is_adapted else ""
+    unasked = "; r0: before the first edit" if story.has_rows else "; this run did not ask without the edit"
+    base = f"; base: {story.base_study}" if story.base_study else unasked if is_adapted else ""
     heading(console, "Questions", f"{len(story.questions)}, asked without the context{base}")
     for question in story.questions:
         _show_question(question, story, console)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from protocol.errors import SealError
 from protocol.jobs import AdaptJob, ProposeJob, ProposeResult
@@ -11,19 +12,25 @@ from seal_runtime.errors import EditParseError
 from seal_runtime.ledger.proposals import proposed_edits
 from seal_runtime.ledger.reader import LedgerReader
 from seal_runtime.ledger.records import PolicyRow, ResultRow
+from seal_runtime.ledger.study_names import CONTINUAL_PREFIX, CPT_PREFIX
 from seal_runtime.store.run_directory import RunDirectory
 from seal_runtime.story.attempts import attempts_of
 from seal_runtime.story.credit import credit_of
 from seal_runtime.story.examination import base_row, question_stories, replicate_of, score_of
 from seal_runtime.story.find import EditId, find_edit
 from seal_runtime.story.model import EditState, PolicyStory, Proposal, Replicate, SetAside, Story
+from seal_runtime.story.shape import Shape, shape_of
 from seal_runtime.tasks.base import SPLITS, Instance, Task
+from seal_runtime.tasks.documents import document_sequences
 from seal_runtime.tasks.registry import make_task
 
 _KINDS = {
     "no-update": "no edit: the base model's own answers",
     "passage-only": "control: the passage alone",
     "passage-only-equal-steps": "control: the passage alone, as many steps",
+    "cpt-no-update": "no edit: the base model's own answers",
+    "cpt-passage-only": "control: continued pretraining on the passages alone",
+    "cpt-scripted": "continued pretraining on edits that somebody else wrote",
     "scripted": "ceiling: an edit written with knowledge of the facts",
 }
 
@@ -48,15 +55,15 @@ def tell_story(run: RunDirectory, text: str) -> Story:
 def story_of(reader: LedgerReader, edit: EditId, topology: Topology, known: _Known) -> Story:
     """Return the story of one edit."""
     round_number = _round(edit.study)
-    num_replicates = topology.algorithm.replicates if round_number is not None else 1
-    job_ids = _job_ids(edit, round_number, num_replicates, topology.proposer.max_resamples)
+    shape = shape_of(edit, round_number, topology)
+    num_replicates, job_ids = shape.num_replicates, shape.job_ids
     rows = {row.job_id: row for job_id in job_ids if (row := reader.result(job_id)) is not None}
-    adapts = [rows.get(f"{edit}/r{number}/adapt") for number in range(num_replicates)]
-    evaluations = [rows.get(f"{edit}/r{number}/evaluate") for number in range(num_replicates)]
+    adapts = [rows.get(job_id) for job_id in shape.adapts]
+    evaluations = [rows.get(job_id) for job_id in shape.evaluates]
     replicates = tuple(replicate_of(number, adapts[number], evaluations[number]) for number in range(num_replicates))
     propose = next((rows[job_id] for job_id in reversed(job_ids) if job_id in rows and rows[job_id].stage == "propose"), None)
     proposal = _proposal(propose, edit)
-    sequences, parse_error = _sequences(next((row for row in adapts if row is not None), None), proposal, known)
+    sequences, parse_error = _sequences(next((row for row in adapts if row is not None), None), proposal, known, shape)
     version = next(
         (row.policy_version for row in rows.values() if row.study == edit.study and row.stage in ("propose", "adapt", "evaluate")), None
     )
@@ -64,8 +71,10 @@ def story_of(reader: LedgerReader, edit: EditId, topology: Topology, known: _Kno
     questions = question_stories(evaluations, base)
     given_up = tuple(SetAside(job_id=row.job_id, reason=row.reason) for row in reader.set_aside() if row.job_id in job_ids)
     state, state_reason = _state(replicates, given_up, parse_error, propose, edit)
-    if state == "unparsed" and propose is not None and max(0, propose.replicate) < topology.proposer.max_resamples:
+    if state == "unparsed" and propose is not None and max(0, propose.replicate) < shape.max_resamples:
         state, state_reason = "unfinished", f"it could not be parsed and is drawn again ({parse_error})"
+    if shape.has_rows:
+        state, state_reason = _row_state(replicates, given_up, run_is_over=reader.meta().get("phase") == "done")
     meta, policies = reader.meta(), reader.policies()
     return Story(
         edit_id=str(edit),
@@ -88,7 +97,8 @@ def story_of(reader: LedgerReader, edit: EditId, topology: Topology, known: _Kno
         base_study=base.study if base is not None else "",
         questions=questions,
         base_score=score_of(base) if base is not None else None,
-        reward=_reward(replicates, state),
+        has_rows=shape.has_rows,
+        reward=_reward(replicates[-1:] if shape.has_rows else replicates, state),
         credit=credit_of(rows.get(f"{edit.study}/credit"), edit, topology) if round_number is not None else None,
         policy=_policy(policies, version),
         next_policy=_next_policy(policies, round_number),
@@ -107,14 +117,6 @@ def _look_up(topology: Topology, context_id: str) -> _Known:
     except (SealError, ImportError, OSError) as error:
         return _Known(task=None, instance=None, note=f"the passage is not shown: {error}")
     return _Known(task=task, instance=found, note="" if found is not None else "the task has no passage of this name")
-
-
-def _job_ids(edit: EditId, round_number: int | None, num_replicates: int, max_resamples: int) -> list[str]:
-    """Return the jobs that the edit passes through, in order; the proposals come first."""
-    again = [f"{edit}/s{number}/propose" for number in range(1, max_resamples + 1)]
-    own = [f"{edit}/r{number}/{stage}" for number in range(num_replicates) for stage in ("adapt", "evaluate")]
-    of_round = [f"{edit.study}/credit", f"{edit.study}/policy"] if round_number is not None else []
-    return [f"{edit.study}/{edit.context_id}/propose", *again, *own, *of_round]
 
 
 def _proposal(row: ResultRow | None, edit: EditId) -> Proposal | None:
@@ -141,15 +143,16 @@ def _proposal(row: ResultRow | None, edit: EditId) -> Proposal | None:
     )
 
 
-def _sequences(adapt: ResultRow | None, proposal: Proposal | None, known: _Known) -> tuple[tuple[tuple[str, str], ...], str]:
+def _sequences(adapt: ResultRow | None, proposal: Proposal | None, known: _Known, shape: Shape) -> tuple[tuple[tuple[str, str], ...], str]:
     """Return the training sequences and why there are none: those that were trained on, else what the task makes of the text."""
-    if adapt is not None:
+    if adapt is not None and not shape.is_joint:
         assert isinstance(adapt.job, AdaptJob)
         return tuple((sequence.prompt, sequence.completion) for sequence in adapt.job.sequences), ""
     if proposal is None or proposal.text is None or known.task is None or known.instance is None:
         return (), ""
     try:
-        parsed = known.task.training_sequences(known.instance, proposal.text)
+        make = partial(document_sequences, known.task) if shape.is_joint else known.task.training_sequences
+        parsed = make(known.instance, proposal.text)
     except EditParseError as error:
         return (), str(error)
     return tuple((sequence.prompt, sequence.completion) for sequence in parsed), ""
@@ -171,6 +174,18 @@ def _state(
     number = missing[0]
     waits_for = "its training" if replicates[number].training is None else "its examination"
     return "unfinished", f"replicate {number} waits for {waits_for}"
+
+
+def _row_state(replicates: Sequence[Replicate], given_up: Sequence[SetAside], *, run_is_over: bool) -> tuple[EditState, str]:
+    """Return the state of a continual edit: it is scored when its context was examined after the last edit of the sequence."""
+    if replicates[-1].score is not None:
+        return "scored", ""
+    if given_up:
+        return "invalid", given_up[0].reason
+    if run_is_over:
+        return "invalid", "its sequence ended early, at another edit"
+    measured = sum(replicate.score is not None for replicate in replicates)
+    return "unfinished", f"{measured} of {len(replicates)} rows are measured"
 
 
 def _reward(replicates: Sequence[Replicate], state: EditState) -> float | None:
@@ -206,4 +221,9 @@ def _kind(study: str, round_number: int | None) -> str:
         return f"held-out self-edit of policy v{study.removeprefix('heldout-v')}, never credited"
     if study.startswith("retention-v"):
         return f"known facts under policy v{study.removeprefix('retention-v')}, no edit"
+    if study.startswith(CONTINUAL_PREFIX):
+        version = study.removeprefix(CONTINUAL_PREFIX)
+        return f"continual self-edit of policy v{version}, merged before the next one; r0, r1, ...: after so many edits; never credited"
+    if study.startswith(f"{CPT_PREFIX}v"):
+        return f"self-edit of policy v{study.removeprefix(f'{CPT_PREFIX}v')} for continued pretraining, never credited"
     return _KINDS.get(study, f"measurement {study}")
