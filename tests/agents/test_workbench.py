@@ -1,6 +1,7 @@
 """Jobs on the workbench with a worker that does what the test says."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,9 +9,9 @@ from jobs_for_tests import adapt_job, propose_job
 
 from agents.adapters import AdapterExchange
 from agents.errors import AgentError
-from agents.workbench import Answer, Workbench
+from agents.workbench import _MAX_KEPT_ADAPTERS, Answer, Workbench
 from agents.worker import Failed, Finished, Outcome
-from protocol.jobs import Job, JobResult, ProposeResult, Role
+from protocol.jobs import AdapterRef, Job, JobResult, PolicyRef, ProposeResult, Role
 from protocol.messages import Assign, Cancel, JobDone, JobFailed
 from seal_runtime.errors import GenerateError
 from seal_runtime.store.adapters import AdapterStore
@@ -168,3 +169,25 @@ def test_a_job_of_another_role_is_refused(worker: PuppetWorker, tmp_path: Path) 
     bench.accept(Assign(job_id="other name", attempt=1, job=adapt_job("its own name")))
     assert keys(bench.advance()) == [("JobFailed", "a", 1), ("JobFailed", "other name", 1)]
     assert bench.job_ids == ()
+
+
+def test_an_own_store_keeps_the_latest_policies_adapters_and_what_held_jobs_need(
+    worker: PuppetWorker, bench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a continual run, where every sequence makes adapters that only its own later jobs need."""
+    discarded: list[str] = []
+    exchange = bench._exchange
+    monkeypatch.setattr(exchange, "fetched", lambda sha256: True)
+    monkeypatch.setattr(exchange, "discard", discarded.append)
+    shas = [f"{number:064x}" for number in range(_MAX_KEPT_ADAPTERS + 3)]
+    for number, sha256 in enumerate(shas):
+        policy = PolicyRef(version=0, chain=(AdapterRef(sha256=sha256, rank=1, num_bytes=1),))
+        bench.accept(Assign(job_id=f"job-{number}", attempt=1, job=replace(propose_job(f"job-{number}"), policy=policy)))
+    bench.advance()
+    for number in range(1, len(shas)):
+        worker.finish(f"job-{number}")
+    bench.advance()
+    assert discarded == shas[1:3]
+    worker.finish("job-0")
+    bench.advance()
+    assert discarded == shas[1:4]

@@ -18,7 +18,11 @@ TOPOLOGY = """
 run: {name: tiny, rounds: 2}
 task: {name: "varied_task:VariedTask"}
 algorithm: {contexts_per_round: 8, edits_per_context: 3, replicates: 2}
-evaluation: {num_contexts: 4, edits_per_context: 1}
+evaluation:
+  num_contexts: 4
+  edits_per_context: 1
+  cpt: {num_contexts: 3, edits_per_context: 2, replicates: 2}
+  continual: {num_sequences: 2, sequence_length: 2}
 bus: {heartbeat_seconds: 0.2, agent_timeout_seconds: 1.5}
 proposer: {engine: fake, max_concurrent_jobs: 2, max_resamples: 1, engine_args: {delay_seconds: 0.05}}
 trainer: {engine: fake, count: 2, max_concurrent_adapters: 4, lora: {rank: 4, alpha: 8.0}}

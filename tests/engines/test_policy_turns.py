@@ -1,8 +1,15 @@
 """Whose turn it is on an engine that serves one policy at a time."""
 
+import itertools
+from types import SimpleNamespace
+
 import pytest
 
+from seal_runtime.engines.adapt import BatchedAdaptEngine
+from seal_runtime.engines.base import AnswerRequest, Policy
+from seal_runtime.engines.model_loading import load_model
 from seal_runtime.engines.policy_turns import PATIENCE_FOLDS, PATIENCE_SECONDS, Waiting, next_policy
+from seal_runtime.engines.transformers_generation import TransformersGenerationEngine
 
 
 def _next(served, waiting, *, busy, now, fold_seconds=0.0):
@@ -48,3 +55,44 @@ def test_two_policies_with_work_without_end_both_advance_and_folding_takes_a_fif
         since[served] = now
     assert min(done.values()) > 0.4 * sum(done.values())
     assert folding <= now / 5
+
+
+def test_chains_of_one_version_are_answered_as_if_each_were_alone(adapt_request, drain):
+    merged = [adapt_request(seed) for seed in (1, 2)]
+    drain(BatchedAdaptEngine(load_model("random:tiny-llama"), num_slots=2), merged)
+    chains = [(), *((request.output_dir,) for request in merged), tuple(request.output_dir for request in merged)]
+    served = itertools.product(chains, (None, merged[0].output_dir))
+    requests = [
+        AnswerRequest(
+            request_id=f"request-{index}",
+            policy=Policy(version=3, adapters=chain),
+            adapter=adapter,
+            prompts=("the river", "a town"),
+            max_new_tokens=6,
+        )
+        for index, (chain, adapter) in enumerate(served)
+    ]
+    alone = {}
+    for request in requests:
+        alone |= drain(TransformersGenerationEngine(load_model("random:tiny-llama"), max_batch_rows=16), [request])
+    together = drain(TransformersGenerationEngine(load_model("random:tiny-llama"), max_batch_rows=16), requests[::-1])
+    assert together == alone
+    assert len({output.answers for output in alone.values()}) > 1
+
+
+def test_a_chain_is_not_kept_waiting_by_another_of_its_version_that_always_has_work(adapt_request, drain, monkeypatch):
+    """Time is simulated: an hour passes at every look at the clock, so that whoever waits is overdue."""
+    engine = BatchedAdaptEngine(load_model("random:tiny-llama"), num_slots=1)
+    update = adapt_request(50)
+    drain(engine, [update])
+    hours = itertools.count()
+    monkeypatch.setattr("seal_runtime.engines.adapt.time", SimpleNamespace(monotonic=lambda: 3600.0 * next(hours)))
+    monkeypatch.setattr("seal_runtime.engines.adapt._STEP_SECONDS", 1e9)
+    for seed in range(3):
+        engine.submit(adapt_request(seed))
+    engine.submit(adapt_request(9, policy=Policy(version=0, adapters=(update.output_dir,))))
+    finished = []
+    for seed in range(10, 16):
+        finished += [output.request_id for output in engine.step()]
+        engine.submit(adapt_request(seed))
+    assert "job-9" in finished

@@ -49,3 +49,12 @@ def test_baselines_keep_their_names() -> None:
 def test_a_record_of_something_else_is_an_error() -> None:
     with pytest.raises(KeyError):
         scalars_of({"study": "round-1"})
+
+
+def test_the_forgetting_of_a_continual_study_is_a_curve_over_policy_versions() -> None:
+    continual = {"forgetting": {"mean": 0.25, "deviation": None, "stderr": 0.1, "num": 2}, "cells": [], "num_missing": 0}
+    scalars = scalars_of(RECORD | {"study": "continual-v1", "purpose": "continual", "continual": continual})
+    assert scalars.values["continual/forgetting/mean"] == 0.25
+    assert scalars.values["continual/forgetting/stderr"] == 0.1
+    assert scalars.values["continual/mean_score"] == 0.5
+    assert "reward/forgetting/mean" not in scalars_of(RECORD | {"continual": None}).values

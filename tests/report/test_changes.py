@@ -84,7 +84,7 @@ def test_the_matrix_holds_every_version_and_counts_what_was_lost(complete_run: B
     assert isinstance(matrix, Matrix)
     assert matrix.columns == ("held-out, own edits", "known facts")
     assert [row.label for row in matrix.rows] == ["v0", "v1", "v2"]
-    assert matrix.rows[0] == MatrixRow(label="v0", cells=(pytest.approx(25.0), 100.0))
+    assert matrix.rows[0] == MatrixRow(label="v0", cells=(pytest.approx(25.0), 100.0), stderrs=(), marked=None)
     assert matrix.rows[1].cells[1] is None
     assert matrix.rows[2].cells == (pytest.approx(79.16667, abs=1e-4), 75.0)
     assert matrix.notes == ("v2: 1 of 4 known facts lost, 0 learned by the way.",)

@@ -8,6 +8,7 @@ import pytest
 from seal_runtime.config.checks import check_topology
 from seal_runtime.config.topology import TaskConfig, Topology
 from seal_runtime.errors import ConfigError, DataError
+from seal_runtime.tasks.documents import scripted_edits
 from seal_runtime.tasks.given_edits import SquadTaskWithEdits
 from seal_runtime.tasks.registry import make_checked_task, make_task
 
@@ -74,3 +75,10 @@ def test_the_published_edits_are_read(path: Path) -> None:
     task = make_checked_task(TaskConfig(name="squad", data=str(path), edits=str(path)))
     first = task.instances("test")[0]
     assert task.scripted_edit(first) == published[0]["completions"][0].strip()  # type: ignore[attr-defined]
+
+
+def test_all_edits_with_text_are_there_for_continued_pretraining(tmp_path: Path) -> None:
+    task = make_checked_task(config(tmp_path, rows()))
+    first = task.instances("test")[0]
+    assert scripted_edits(task, first, 5) == ("edit 0", "other")
+    assert scripted_edits(task, first, 1) == ("edit 0",)

@@ -148,3 +148,15 @@ def test_sizes_beyond_the_data_are_warnings() -> None:
         "algorithm.contexts_per_round: 32 contexts asked for, split 'reward' has 8; all of them are used",
         "evaluation.num_contexts: 40 contexts asked for, split 'test' has 4; all of them are used",
     ]
+
+
+def test_a_sequence_longer_than_the_split_is_refused_before_the_start() -> None:
+    def evaluation(**continual: int) -> Topology:
+        cpt = {"num_contexts": 9}
+        sections = {"algorithm": {"contexts_per_round": 8}, "task": {"name": "squad", "data": str(EXAMPLE)}}
+        return Topology.model_validate({**sections, "evaluation": {"num_contexts": 4, "cpt": cpt, "continual": continual}})
+
+    (warning,) = check_task(evaluation(num_sequences=1, sequence_length=4))
+    assert warning == "evaluation.cpt.num_contexts: 9 contexts asked for, split 'test' has 4; all of them are used"
+    with pytest.raises(ConfigError, match="expected at most the 4 contexts of split 'test', got 8"):
+        check_task(evaluation(num_sequences=1))

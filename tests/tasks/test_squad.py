@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from protocol.jobs import Question
+from seal_runtime.controller.joint_study import MAX_DOCUMENT_BYTES, documents_bytes
 from seal_runtime.errors import DataError, EditParseError
 from seal_runtime.tasks.base import SPLITS, Instance, ScriptedTask
 from seal_runtime.tasks.registry import check_instances
@@ -231,3 +232,28 @@ def test_published_edits_are_cut_as_the_published_code_cuts_them(path: Path, spl
     cut = [edit_segments(edit, split_newlines=split_newlines) for edit in edits]
     assert sum(map(len, cut)) == num_segments
     assert hashlib.sha256(json.dumps(cut).encode()).hexdigest() == sha256
+
+
+def test_a_whole_edit_is_one_document_and_the_passage_another(instance: Instance, make: Make) -> None:
+    def documents(edit: str) -> list[str]:
+        return [sequence.completion for sequence in make().document_sequences(instance, edit)]
+
+    passage = f"{instance.title}\n{instance.context}"
+    assert documents(" One.\nTwo.\n---\nThree. \n") == [f"{instance.title}\nOne.\nTwo.\n---\nThree.", passage]
+    assert documents("") == documents(" \n") == [passage]
+    with pytest.raises(EditParseError):
+        documents("\x00")
+
+
+@pytest.mark.parametrize("path", [EXAMPLE, *REAL_FILES], ids=lambda path: path.name)
+def test_documents_of_two_hundred_passages_fit_one_message_with_room(path: Path) -> None:
+    """Real passages; the edits are the published ones where there are any, and long ones where not."""
+    task = squad(path)
+    instances = [instance for split in SPLITS for instance in task.instances(split)]
+    published = {row["context"].strip(): row.get("completions", []) for row in json.loads(path.read_text())}
+    sizes = [
+        documents_bytes(task.document_sequences(instance, edit))
+        for instance in instances
+        for edit in (published[instance.context] or ["A fact of it. " * 200] * 5)[:5]
+    ]
+    assert 5 * 200 * sum(sizes) / len(sizes) < MAX_DOCUMENT_BYTES / 2
