@@ -19,6 +19,8 @@ def check_documents(topology: Topology, findings: Findings) -> None:
             f"expected at most {MAX_ITEMS:,} documents, got {num_documents:,} ({cpt.num_contexts} contexts with {cpt.edits_per_context} "
             "edits and themselves); lower it or evaluation.cpt.edits_per_context",
         )
+    if cpt.num_contexts and topology.task.name == "arc":
+        findings.error("evaluation.cpt.num_contexts", "expected 0 for task arc, whose self-edits are configurations and no documents")
     num_bytes = cpt.num_contexts * cpt.edits_per_context * topology.proposer.sampling.max_new_tokens * BYTES_PER_TOKEN
     if num_bytes > MAX_CONTROL_FRAME_BYTES:
         findings.warn(

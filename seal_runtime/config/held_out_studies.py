@@ -10,7 +10,8 @@ from seal_runtime.config.section import Section
 class CptConfig(Section):
     """Continued pretraining: one adapter is trained on the self-edits of many held-out passages together, then each is examined.
 
-    Measured for the untrained policy and the last one. The defaults are the paper's, but for `num_contexts`.
+    Measured for the untrained policy and the last one. An edit that cannot be parsed is left out, not drawn again. The defaults are the
+    paper's, but for `num_contexts`.
     """
 
     num_contexts: int = Field(default=0, ge=0, le=10_000)
@@ -47,7 +48,8 @@ class CptConfig(Section):
 class ContinualConfig(Section):
     """Continual self-edits: held-out contexts are learned one after the other, each adapter is merged, and all are examined each time.
 
-    Measured for the untrained policy and the last one, with the inner loop of `trainer`.
+    Measured for the untrained policy and the last one, with the inner loop of `trainer`, or as the edit itself chooses. An edit that
+    cannot be parsed is not drawn again: it leaves the model as it is.
     """
 
     num_sequences: int = Field(default=0, ge=0, le=1024)

@@ -297,19 +297,3 @@ def test_checks_import_no_heavy_library() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.strip() == "[]"
-
-
-def test_documents_that_cannot_fit_one_message_are_refused_and_those_that_may_not_are_warned_of(topology: Make) -> None:
-    fits = topology("evaluation.cpt.num_contexts=200", "proposer.sampling.max_new_tokens=512")
-    assert not any("documents" in warning for warning in check_topology(fits, require_gpus=False))
-    longer = topology("evaluation.cpt.num_contexts=200", "proposer.sampling.max_new_tokens=8192")
-    (warning,) = [warning for warning in check_topology(longer, require_gpus=False) if "documents" in warning]
-    assert "about 37 MB, and 17 MB fit" in warning
-    many = topology("evaluation.cpt.num_contexts=10000", "evaluation.cpt.edits_per_context=64", "proposer.sampling.max_new_tokens=1")
-    with pytest.raises(ConfigError, match="expected at most 65,536 documents, got 650,000"):
-        check_topology(many, require_gpus=False)
-
-
-def test_the_shape_of_the_joint_adapter_is_checked_as_the_others_are(topology: Make) -> None:
-    with pytest.raises(ConfigError, match=r"evaluation\.cpt\.lora\.targets"):
-        check_topology(topology("evaluation.cpt.lora.targets=[q_proj,q_proj]"), require_gpus=False)

@@ -11,6 +11,7 @@ from toy_task import ToyTask, do_job, toy_topology
 from protocol.jobs import AdaptResult, EvaluateJob, ProposeJob
 from seal_runtime.controller.plan import make_plan
 from seal_runtime.ledger.records import SetAsideRecord
+from seal_runtime.tasks.base import InnerLoop, Instance, Untrained
 
 Answer = Callable[[Any, Any], Any]
 
@@ -136,3 +137,29 @@ def test_the_score_is_what_is_known_at_the_end_and_its_error_is_over_sequences()
     assert status.score_stderr is not None
     assert abs(status.mean_score - sum(means) / 2) < 1e-12
     assert abs(status.score_stderr - abs(means[0] - means[1]) / 2) < 1e-12
+
+
+class ChoosingTask(ToyTask):
+    """A task whose edits choose their learning rate; one of them trains nothing."""
+
+    def __init__(self, untrained: str) -> None:
+        super().__init__(test=7)
+        self.untrained = untrained
+
+    def inner_loop(self, instance: Instance, edit: str, seed: int) -> InnerLoop | Untrained:
+        if instance.instance_id == self.untrained:
+            return Untrained(reason="asked to train nothing")
+        return InnerLoop(sequences=self.training_sequences(instance, edit), learning_rate=0.125, epochs=2)
+
+
+def test_an_edit_that_chooses_its_inner_loop_is_trained_so_and_one_that_trains_nothing_changes_nothing() -> None:
+    plain = world_of()
+    (ids, others) = sequence_ids(plain)
+    world = World(plain.topology, ChoosingTask(ids[1]))
+    world.answer = lambda agent, job: with_edits(job, world, "good") if isinstance(job, ProposeJob) else do_job(job, world.topology)
+    finished(world)
+    adapts: dict[str, Any] = {record.key.context_id: record.job for record in world.results("adapt")}
+    assert set(adapts) == {ids[0], ids[2], *others}
+    assert {job.optim.learning_rate for job in adapts.values()} == {0.125}
+    assert len(adapts[ids[2]].policy.chain) == 1
+    assert len(world.results("evaluate")) == 2 * 4 * 3
