@@ -15,22 +15,24 @@ from seal_runtime.engines.adapter_files import LoraAdapter, check_fits, read_ada
 from seal_runtime.engines.grouped_linear import GroupedLinear
 
 _UNFINISHED = (Path("unfinished"),)
-"""Stands for weights that a failure left between two policies: no policy that anybody asks for."""
+"""Stands for weights that a failure left between two policies, all or one layer's: no policy that anybody asks for."""
 
 
 class PolicyFolding:
-    """Holds which chain the layers' weights have folded in."""
+    """Holds which chain the layers' weights have folded in, and which part of it each layer has."""
 
     def __init__(self, layers: Sequence[GroupedLinear]) -> None:
         self._layers = {layer.name: layer for layer in layers}
         self.shapes = {layer.name: (layer.out_features, layer.in_features) for layer in layers}
         self._pristine: dict[str, torch.Tensor] = {}
+        self._folded: dict[str, tuple[Path, ...]] = {}
         self.chain: tuple[Path, ...] = ()
 
     def fold(self, chain: tuple[Path, ...]) -> None:
         """Make the weights base + chain. Raises StoreError or ReceiptError, and then the weights are what they were.
 
-        After any other error (no memory left) they are those of no policy, and the next fold makes all of them anew.
+        Only layers that other adapters touch than before are made anew. After any other error (no memory left) the weights are those of
+        no policy until the next fold.
         """
         if chain == self.chain:
             return
@@ -38,13 +40,22 @@ class PolicyFolding:
         for adapter, folder in zip(adapters, chain, strict=True):
             check_fits(adapter, self.shapes, str(folder))
         self.chain = _UNFINISHED
-        touched = {name for adapter in adapters for name in adapter.factors}
-        for name in touched | set(self._pristine):
-            layer = self._layers[name]
-            if name not in self._pristine:
-                self._pristine[name] = layer.weight_OI.to("cpu", copy=True)
-            layer.weight_OI.copy_(folded_weight(self._pristine[name].to(layer.weight_OI.device), name, adapters))
+        parts = {
+            name: tuple(folder for folder, adapter in zip(chain, adapters, strict=True) if name in adapter.factors)
+            for name in self._folded.keys() | {name for adapter in adapters for name in adapter.factors}
+        }
+        for name, part in parts.items():
+            if self._folded.get(name, ()) != part:
+                self._fold_layer(name, part, adapters)
         self.chain = chain
+
+    def _fold_layer(self, name: str, part: tuple[Path, ...], adapters: Sequence[LoraAdapter]) -> None:
+        layer = self._layers[name]
+        if name not in self._pristine:
+            self._pristine[name] = layer.weight_OI.to("cpu", copy=True)
+        self._folded[name] = _UNFINISHED
+        layer.weight_OI.copy_(folded_weight(self._pristine[name].to(layer.weight_OI.device), name, adapters))
+        self._folded[name] = part
 
 
 def folded_weight(base_OI: torch.Tensor, name: str, adapters: Sequence[LoraAdapter]) -> torch.Tensor:

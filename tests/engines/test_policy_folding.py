@@ -41,3 +41,23 @@ def test_a_fold_that_breaks_half_way_is_not_taken_for_any_policy(family, adapt_r
         model.fold(wanted)
         assert torch.equal(_weights(model), expected)
         model.fold(broken)
+
+
+def test_only_layers_that_other_adapters_touch_are_made_anew(adapt_request, drain, tmp_path, monkeypatch):
+    wide = adapt_request(1, lora={"targets": ("all-linear",)}, output_dir=tmp_path / "wide")
+    narrow = adapt_request(2, lora={"targets": ("q_proj",)}, output_dir=tmp_path / "narrow")
+    drain(BatchedAdaptEngine(load_model("random:tiny-llama"), num_slots=2), [wide, narrow])
+    fresh, model = (PackedModel(load_model("random:tiny-llama")) for _ in range(2))
+    fresh.fold((wide.output_dir, narrow.output_dir))
+    model.fold((wide.output_dir,))
+    right, made = policy_folding.folded_weight, []
+
+    def counted(base, name, adapters):
+        made.append(name)
+        return right(base, name, adapters)
+
+    monkeypatch.setattr(policy_folding, "folded_weight", counted)
+    model.fold((wide.output_dir, narrow.output_dir))
+    assert made
+    assert all(name.endswith("q_proj") for name in made)
+    assert torch.equal(_weights(model), _weights(fresh))
