@@ -10,13 +10,27 @@ _MAX_BASELINES = 1024
 
 
 def make_receipt(job: EvaluateJob, output: AnswerOutput) -> Receipt:
-    """Return the proof that the job's adapter was measured. Raises ReceiptError when another one was loaded or it has no effect."""
+    """Return the proof that the job's adapter was measured on its policy.
+
+    Raises ReceiptError when other bytes were loaded for either, or the adapter has no effect.
+    """
     asked = "" if job.adapter is None else job.adapter.sha256
     if output.adapter_sha256 != asked:
         raise ReceiptError(f"asked to measure adapter {asked[:12] or 'none'}, the engine loaded {output.adapter_sha256[:12] or 'none'}")
+    if output.policy_sha256s != job.policy.sha256s:
+        raise ReceiptError(f"asked to measure on policy v{job.policy.version}, the engine had other adapters folded in: {_short(output)}")
     if job.adapter is not None and output.probe_delta == 0.0:
         raise ReceiptError(f"adapter {asked[:12]} changes nothing: its probe's log-probabilities are exactly those of the policy alone")
-    return Receipt(adapter_sha256=output.adapter_sha256, policy_version=job.policy.version, probe_delta=output.probe_delta)
+    return Receipt(
+        adapter_sha256=output.adapter_sha256,
+        policy_version=job.policy.version,
+        policy_sha256s=output.policy_sha256s,
+        probe_delta=output.probe_delta,
+    )
+
+
+def _short(output: AnswerOutput) -> str:
+    return ", ".join(sha256[:12] for sha256 in output.policy_sha256s) or "none"
 
 
 class BaselineCache:

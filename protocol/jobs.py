@@ -54,6 +54,11 @@ class PolicyRef:
     version: int
     chain: tuple[AdapterRef, ...]
 
+    @property
+    def sha256s(self) -> tuple[str, ...]:
+        """Return the names of the chain's adapters."""
+        return tuple(adapter.sha256 for adapter in self.chain)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SamplingSpec:
@@ -180,12 +185,14 @@ class GradedAnswer:
 class Receipt:
     """Proof of what was measured: the SHA-256 of the bytes that were loaded ("" without an adapter) and the probe.
 
+    `policy_sha256s` are those of the bytes that were folded into the base weights for the policy, oldest first.
     `probe_delta` is the largest absolute change (nats) that the adapter makes to the next-token log-probabilities after the
     first question's prompt; exactly 0 means that the adapter has no effect and the evaluation is not a measurement.
     """
 
     adapter_sha256: str
     policy_version: int
+    policy_sha256s: tuple[str, ...]
     probe_delta: float
 
 

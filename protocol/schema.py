@@ -36,6 +36,7 @@ _PATTERNS = {
     "file": _FILE_NAME_SAFE,
     "agent": r"^([A-Za-z0-9][A-Za-z0-9._-]{0,99})?$",
     "sha256": r"^[0-9a-f]{64}$",
+    "policy_sha256s": r"^[0-9a-f]{64}$",
     "adapter_sha256": r"^([0-9a-f]{64})?$",
     "job_id": _PRINTABLE,
     "job_ids": _PRINTABLE,

@@ -149,7 +149,12 @@ def _write_adapter(folder: Path, job: AdaptJob) -> None:
 
 def _graded(job: EvaluateJob) -> EvaluateResult:
     sha256 = job.adapter.sha256 if job.adapter is not None else ""
-    receipt = Receipt(adapter_sha256=sha256, policy_version=job.policy.version, probe_delta=0.5 if sha256 else 0.0)
+    receipt = Receipt(
+        adapter_sha256=sha256,
+        policy_version=job.policy.version,
+        policy_sha256s=job.policy.sha256s,
+        probe_delta=0.5 if sha256 else 0.0,
+    )
     first = GradedAnswer(question_id="", text="the families of the valley", score=float(sha256 < "8"))
     answers = tuple(replace(first, question_id=question.question_id) for question in job.questions)
     return EvaluateResult(answers=answers, score=first.score, receipt=receipt)

@@ -53,7 +53,7 @@ def check_policies(audit: LedgerAudit, expectation: Expectation) -> Check:
             continue
         chain = [audit.policies.get(version, "unknown") for version in range(1, policy.version + 1)]
         chain = [sha256 for sha256 in chain if sha256] + [_trained(audit, place) for place in merged.get(row.place, ())]
-        if [adapter.sha256 for adapter in policy.chain] != chain or policy.version != row.policy_version:
+        if list(policy.sha256s) != chain or policy.version != row.policy_version:
             problems.append(f"{row.job_id} was done with another lineage than that of policy v{row.policy_version}")
     return check("policies in line", f"{len(audit.policies)} version(s)", problems)
 
@@ -80,6 +80,8 @@ def _receipt_problems(audit: LedgerAudit, row: AuditRow, examined: Place | None)
         yield f"{row.job_id}: the adapter had no effect (probe_delta {receipt.probe_delta})"
     if receipt.policy_version != row.job.policy.version:
         yield f"{row.job_id}: the receipt names policy v{receipt.policy_version}, the job v{row.job.policy.version}"
+    if receipt.policy_sha256s != row.job.policy.sha256s:
+        yield f"{row.job_id}: the receipt names other adapters of policy v{receipt.policy_version} than the job"
     yield from _score_problems(row, row.job, row.result)
 
 

@@ -61,6 +61,8 @@ def _receipt_problem(job: EvaluateJob, result: EvaluateResult) -> str | None:
         return f"the receipt names adapter {receipt.adapter_sha256[:12] or 'none'}, the job adapter {wanted[:12] or 'none'}"
     if receipt.policy_version != job.policy.version:
         return f"the receipt names policy version {receipt.policy_version}, the job version {job.policy.version}"
+    if receipt.policy_sha256s != job.policy.sha256s:
+        return f"the receipt names other adapters of the policy than version {job.policy.version} of the job has"
     if job.adapter is not None and not receipt.probe_delta > 0:
         return f"the adapter {wanted[:12]} had no effect on the model (probe_delta {receipt.probe_delta})"
     return None

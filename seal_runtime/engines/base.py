@@ -87,15 +87,17 @@ class AnswerRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerOutput:
-    """Answers (stripped, up to the end-of-sequence token or the request's stop), and the two facts that a receipt needs.
+    """Answers (stripped, up to the end-of-sequence token or the request's stop), and the facts that a receipt needs.
 
-    `adapter_sha256` is computed from the very bytes that were loaded; `probe_delta` as in `protocol.jobs.Receipt`. `token_ids` are the
-    generated tokens of each answer, the one that ended it included; empty from an engine that has none.
+    `adapter_sha256` and, of the policy, `policy_sha256s` are computed from the very bytes that were loaded; `probe_delta` as in
+    `protocol.jobs.Receipt`. `token_ids` are the generated tokens of each answer, the one that ended it included; empty from an engine that
+    has none.
     """
 
     request_id: str
     answers: tuple[str, ...]
     adapter_sha256: str
+    policy_sha256s: tuple[str, ...]
     probe_delta: float
     token_ids: tuple[tuple[int, ...], ...] = ()
 

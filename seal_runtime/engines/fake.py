@@ -208,7 +208,13 @@ def _answer(request: AnswerRequest) -> AnswerOutput:
     texts = ["answer-" + _digest("answer", known, prompt)[:8] + "\nand a second line" for prompt in request.prompts]
     answers = tuple(answer_text(text, request.stop) for text in texts)
     probe_delta = 0.0 if request.adapter is None else (1 + int(sha256[:4], 16)) / 65536
-    return AnswerOutput(request_id=request.request_id, answers=answers, adapter_sha256=sha256, probe_delta=probe_delta)
+    return AnswerOutput(
+        request_id=request.request_id,
+        answers=answers,
+        adapter_sha256=sha256,
+        policy_sha256s=tuple(adapter_sha256(folder) for folder in request.policy.adapters),
+        probe_delta=probe_delta,
+    )
 
 
 def _lineage(policy: Policy) -> str:

@@ -65,10 +65,12 @@ class GenerationJob:
         reader: PromptReader,
         factors: dict[int, LoraFactors],
         sha256: str,
+        policy_sha256s: tuple[str, ...],
     ) -> None:
         self.request = request
         self.factors = factors
         self.adapter_sha256 = sha256
+        self._policy_sha256s = policy_sha256s
         self._loaded = loaded
         is_sample = isinstance(request, SampleRequest)
         asked = request.sampling.max_new_tokens if isinstance(request, SampleRequest) else request.max_new_tokens
@@ -141,6 +143,7 @@ class GenerationJob:
                 request_id=request.request_id,
                 answers=answers,
                 adapter_sha256=self.adapter_sha256,
+                policy_sha256s=self._policy_sha256s,
                 probe_delta=self.probe_delta,
                 token_ids=tuple(tuple(row.token_ids) for row in self.rows),
             )

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from seal_runtime.engines.adapter_files import LoraAdapter, check_fits, read_adapter
+from seal_runtime.engines.adapter_files import LoraAdapter, check_fits, read_adapter_with_hash
 from seal_runtime.engines.grouped_linear import GroupedLinear
 
 _UNFINISHED = (Path("unfinished"),)
@@ -19,7 +19,7 @@ _UNFINISHED = (Path("unfinished"),)
 
 
 class PolicyFolding:
-    """Holds which chain the layers' weights have folded in, and which part of it each layer has."""
+    """Holds which chain the layers' weights have folded in, the SHA-256 of each adapter as it was read, and which part each layer has."""
 
     def __init__(self, layers: Sequence[GroupedLinear]) -> None:
         self._layers = {layer.name: layer for layer in layers}
@@ -27,6 +27,7 @@ class PolicyFolding:
         self._pristine: dict[str, torch.Tensor] = {}
         self._folded: dict[str, tuple[Path, ...]] = {}
         self.chain: tuple[Path, ...] = ()
+        self.sha256s: tuple[str, ...] = ()
 
     def fold(self, chain: tuple[Path, ...]) -> None:
         """Make the weights base + chain. Raises StoreError or ReceiptError, and then the weights are what they were.
@@ -36,7 +37,8 @@ class PolicyFolding:
         """
         if chain == self.chain:
             return
-        adapters = [read_adapter(folder) for folder in chain]
+        read = [read_adapter_with_hash(folder) for folder in chain]
+        adapters = [adapter for adapter, _ in read]
         for adapter, folder in zip(adapters, chain, strict=True):
             check_fits(adapter, self.shapes, str(folder))
         self.chain = _UNFINISHED
@@ -47,7 +49,7 @@ class PolicyFolding:
         for name, part in parts.items():
             if self._folded.get(name, ()) != part:
                 self._fold_layer(name, part, adapters)
-        self.chain = chain
+        self.chain, self.sha256s = chain, tuple(sha256 for _, sha256 in read)
 
     def _fold_layer(self, name: str, part: tuple[Path, ...], adapters: Sequence[LoraAdapter]) -> None:
         layer = self._layers[name]

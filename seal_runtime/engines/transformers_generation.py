@@ -153,7 +153,7 @@ class TransformersGenerationEngine:
         except (StoreError, ReceiptError) as error:
             self._fail(request, error)
             return None
-        return GenerationJob(request, self._loaded, self._reader, factors, sha256)
+        return GenerationJob(request, self._loaded, self._reader, factors, sha256, self._packed.folding.sha256s)
 
     def _prefill(self, jobs: list[GenerationJob]) -> None:
         """Read all prompts in one pass, with it what the probes of the adapters are compared to, and choose the first tokens."""

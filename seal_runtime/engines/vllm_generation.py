@@ -228,7 +228,7 @@ class VllmGenerationEngine:
         if isinstance(request, SampleRequest):
             return edits_of(self._loaded, request, running)
         delta = 0.0 if request.adapter is None else self._probe(request, running)
-        return answers_of(self._loaded, request, running, delta)
+        return answers_of(self._loaded, request, running, self._policy.sha256s, delta)  # no fold while anything runs
 
     def _probe(self, request: AnswerRequest, running: Running) -> float:
         """Return what the adapter changes. The adapted side is the request that answers the first question. Raises ReceiptError."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from seal_runtime.engines.adapter_files import LoraAdapter, check_fits, read_adapter
+from seal_runtime.engines.adapter_files import LoraAdapter, check_fits, read_adapter_with_hash
 from seal_runtime.engines.policy_folding import folded_weight
 from seal_runtime.engines.vllm_driver import VllmDriver
 from seal_runtime.errors import ConfigError, EngineDiedError, GenerateError, StoreError
@@ -27,12 +27,14 @@ class VllmPolicy:
         self._shapes = shapes
         self._scratch = scratch
         self.chain: tuple[Path, ...] = ()
+        self.sha256s: tuple[str, ...] = ()
 
     def fold(self, chain: tuple[Path, ...]) -> None:
         """Make the weights base + chain. Raises StoreError or ReceiptError, and then the weights are what they were."""
         if chain == self.chain:
             return
-        adapters = [read_adapter(folder) for folder in chain]
+        read = [read_adapter_with_hash(folder) for folder in chain]
+        adapters = [adapter for adapter, _ in read]
         for adapter, folder in zip(adapters, chain, strict=True):
             check_fits(adapter, self._shapes, str(folder))
         if not adapters:
@@ -47,7 +49,7 @@ class VllmPolicy:
                 for file in files:
                     _write_folded(file, Path(folded) / file.name, adapters)
                 self._reload(Path(folded))
-        self.chain = chain
+        self.chain, self.sha256s = chain, tuple(sha256 for _, sha256 in read)
 
     def _reload(self, folder: Path) -> None:
         self.chain = (folder,)  # whatever happens now, it is no policy that anybody asks for

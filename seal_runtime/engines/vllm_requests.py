@@ -105,13 +105,22 @@ def _edit(loaded: LoadedModel, completion: Any) -> GeneratedEdit:
     )
 
 
-def answers_of(loaded: LoadedModel, request: AnswerRequest, running: Running, probe_delta: float) -> AnswerOutput:
+def answers_of(
+    loaded: LoadedModel, request: AnswerRequest, running: Running, policy_sha256s: tuple[str, ...], probe_delta: float
+) -> AnswerOutput:
     """Return the answers in the order of the questions, with the facts of the receipt."""
     outputs = [running.outputs[part] for part in running.parts[: len(request.prompts)]]
     tokens = tuple(tuple(int(token) for token in output.outputs[0].token_ids) for output in outputs)
     answers = tuple(answer_text(decode(loaded, ids), request.stop) for ids in tokens)
     sha256 = "" if request.adapter is None else running.adapters[0].sha256
-    return AnswerOutput(request_id=request.request_id, answers=answers, adapter_sha256=sha256, probe_delta=probe_delta, token_ids=tokens)
+    return AnswerOutput(
+        request_id=request.request_id,
+        answers=answers,
+        adapter_sha256=sha256,
+        policy_sha256s=policy_sha256s,
+        probe_delta=probe_delta,
+        token_ids=tokens,
+    )
 
 
 def check_request(request: SampleRequest | AnswerRequest) -> None:

@@ -86,6 +86,7 @@ def _receipt(row: ResultRow, training: Training | None) -> ReceiptStory:
         probe_delta=receipt.probe_delta,
         matches=receipt.adapter_sha256 == expected
         and receipt.policy_version == row.policy_version
+        and receipt.policy_sha256s == row.job.policy.sha256s
         and (not expected or receipt.probe_delta > 0),
     )
 

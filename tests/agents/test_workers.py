@@ -163,9 +163,9 @@ def test_evaluator_grades_with_a_receipt(store: AdapterStore) -> None:
 class _LyingEngine(FakeGenerationEngine):
     """Claims what it is told to claim of the adapter that it loaded."""
 
-    def __init__(self, *, sha256: str | None = None, probe_delta: float | None = None) -> None:
+    def __init__(self, *, sha256: str | None = None, policy: tuple[str, ...] = (), probe_delta: float | None = None) -> None:
         super().__init__()
-        self._sha256, self._probe_delta = sha256, probe_delta
+        self._sha256, self._policy, self._probe_delta = sha256, policy, probe_delta
 
     def step(self) -> Sequence[AnswerOutput]:
         return [self._claim(output) for output in super().step() if isinstance(output, AnswerOutput)]
@@ -173,7 +173,7 @@ class _LyingEngine(FakeGenerationEngine):
     def _claim(self, output: AnswerOutput) -> AnswerOutput:
         sha256 = output.adapter_sha256 if self._sha256 is None else self._sha256
         probe_delta = output.probe_delta if self._probe_delta is None else self._probe_delta
-        return dataclasses.replace(output, adapter_sha256=sha256, probe_delta=probe_delta)
+        return dataclasses.replace(output, adapter_sha256=sha256, policy_sha256s=self._policy, probe_delta=probe_delta)
 
 
 @pytest.mark.parametrize(
@@ -182,6 +182,7 @@ class _LyingEngine(FakeGenerationEngine):
         (_LyingEngine(sha256="0" * 64), "the engine loaded 0000"),
         (_LyingEngine(sha256=""), "loaded none"),
         (_LyingEngine(probe_delta=0.0), "changes nothing"),
+        (_LyingEngine(policy=("0" * 64,)), "on policy v0, the engine had other adapters folded in: 0000"),
     ],
 )
 def test_evaluator_refuses_what_it_cannot_prove(store: AdapterStore, engine: FakeGenerationEngine, reason: str) -> None:

@@ -113,5 +113,9 @@ class SocketAgent:
             object.__setattr__(result, "adapter", self._store.publish(staging))
         if isinstance(job, EvaluateJob) and isinstance(result, EvaluateResult) and job.adapter is not None:
             loaded = adapter_sha256(self._store.path(job.adapter.sha256))
-            object.__setattr__(result, "receipt", Receipt(adapter_sha256=loaded, policy_version=job.policy.version, probe_delta=0.5))
+            object.__setattr__(
+                result,
+                "receipt",
+                Receipt(adapter_sha256=loaded, policy_version=job.policy.version, policy_sha256s=job.policy.sha256s, probe_delta=0.5),
+            )
         return result

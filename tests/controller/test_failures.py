@@ -42,6 +42,7 @@ def answers(change: Callable[[tuple[GradedAnswer, ...]], tuple[GradedAnswer, ...
         (receipt(adapter_sha256="f" * 64), "names adapter ffffffffffff"),
         (receipt(adapter_sha256=""), "names adapter none"),
         (receipt(policy_version=1), "policy version 1"),
+        (receipt(policy_sha256s=("f" * 64,)), "other adapters of the policy"),
         (receipt(probe_delta=0.0), "no effect"),
         (receipt(probe_delta=-1.0), "no effect"),
         (answers(lambda given: given[:-1]), "3 questions"),

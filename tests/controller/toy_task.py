@@ -108,7 +108,9 @@ def do_job(job: Job, topology: Topology) -> JobResult:
                 GradedAnswer(question_id=q.question_id, text="yes", score=score) for q, score in zip(job.questions, scores, strict=True)
             )
             delta = 0.5 if job.adapter else 0.0
-            receipt = Receipt(adapter_sha256=sha256, policy_version=job.policy.version, probe_delta=delta)
+            receipt = Receipt(
+                adapter_sha256=sha256, policy_version=job.policy.version, policy_sha256s=job.policy.sha256s, probe_delta=delta
+            )
             score = min(scores) if job.scoring == "task" else sum(scores) / len(scores)
             return EvaluateResult(answers=answers, score=score, receipt=receipt)
         case CreditJob():

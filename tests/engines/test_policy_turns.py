@@ -10,6 +10,7 @@ from seal_runtime.engines.base import AnswerRequest, Policy
 from seal_runtime.engines.model_loading import load_model
 from seal_runtime.engines.policy_turns import PATIENCE_FOLDS, PATIENCE_SECONDS, Waiting, next_policy
 from seal_runtime.engines.transformers_generation import TransformersGenerationEngine
+from seal_runtime.store.adapters import adapter_sha256
 
 
 def _next(served, waiting, *, busy, now, fold_seconds=0.0):
@@ -78,6 +79,8 @@ def test_chains_of_one_version_are_answered_as_if_each_were_alone(adapt_request,
     together = drain(TransformersGenerationEngine(load_model("random:tiny-llama"), max_batch_rows=16), requests[::-1])
     assert together == alone
     assert len({output.answers for output in alone.values()}) > 1
+    for request in requests:
+        assert together[request.request_id].policy_sha256s == tuple(map(adapter_sha256, request.policy.adapters))
 
 
 def test_a_chain_is_not_kept_waiting_by_another_of_its_version_that_always_has_work(adapt_request, drain, monkeypatch):

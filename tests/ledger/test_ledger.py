@@ -27,7 +27,9 @@ def evaluation(index: int, score: float = 0.5) -> ResultRecord:
     policy = PolicyRef(version=0, chain=())
     job = EvaluateJob(job_id=key.job_id, policy=policy, adapter=None, questions=(question,), max_new_tokens=8, stop="\n", scoring="mean")
     answer = GradedAnswer(question_id="q", text="naïve \u2603", score=score)
-    result = EvaluateResult(answers=(answer,), score=score, receipt=Receipt(adapter_sha256="", policy_version=0, probe_delta=0.0))
+    result = EvaluateResult(
+        answers=(answer,), score=score, receipt=Receipt(adapter_sha256="", policy_version=0, policy_sha256s=(), probe_delta=0.0)
+    )
     return ResultRecord(
         key=key,
         policy_version=0,

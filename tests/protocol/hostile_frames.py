@@ -78,7 +78,7 @@ RESULTS = (
     EvaluateResult(
         answers=(GradedAnswer(question_id="q", text="yes", score=1.0),),
         score=1.0,
-        receipt=Receipt(adapter_sha256="", policy_version=0, probe_delta=0.0),
+        receipt=Receipt(adapter_sha256="", policy_version=1, policy_sha256s=(ADAPTER.sha256,), probe_delta=0.0),
     ),
     CreditResult(credits=(EditCredit(context_id="c", edit_index=0, reward=1.0, weight=1.0),), update=UPDATE),
 )

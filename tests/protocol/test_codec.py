@@ -36,7 +36,7 @@ BY_NAME: dict[str, st.SearchStrategy[str]] = {
     **dict.fromkeys(("run_id", "incarnation", "file"), FILE_NAME_SAFE),
     **dict.fromkeys(("job_id", "job_ids", "context_id", "question_id", "study"), PRINTABLE),
     "agent": FILE_NAME_SAFE | st.just(""),
-    "sha256": SHA256,
+    **dict.fromkeys(("sha256", "policy_sha256s"), SHA256),
     "adapter_sha256": SHA256 | st.just(""),
 }
 SCALARS: dict[Any, st.SearchStrategy[Any]] = {

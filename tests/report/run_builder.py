@@ -133,7 +133,9 @@ class RunBuilder:
         job = EvaluateJob(
             job_id=key.job_id, policy=policy, adapter=adapter, questions=questions, max_new_tokens=8, stop="\n", scoring="mean"
         )
-        receipt = Receipt(adapter_sha256=SHA if adapt else "", policy_version=version, probe_delta=0.5 if adapt else 0.0)
+        receipt = Receipt(
+            adapter_sha256=SHA if adapt else "", policy_version=version, policy_sha256s=policy.sha256s, probe_delta=0.5 if adapt else 0.0
+        )
         self._add(key, version, job, EvaluateResult(answers=answers, score=right / 4, receipt=receipt), right / 4, 1.0)
 
     def credit(self, number: int, chosen: Sequence[tuple[str, int]]) -> None:

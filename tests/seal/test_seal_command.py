@@ -106,7 +106,7 @@ class Run:
             GradedAnswer(question_id=question.question_id, text=f"says {score}", score=score)
             for question, score in zip(instance.questions, scores, strict=True)
         )
-        receipt = Receipt(adapter_sha256=SHA if adapted else "", policy_version=0, probe_delta=0.5 if adapted else 0.0)
+        receipt = Receipt(adapter_sha256=SHA if adapted else "", policy_version=0, policy_sha256s=(), probe_delta=0.5 if adapted else 0.0)
         self._add(key, job, EvaluateResult(answers=answers, score=sum(scores) / len(scores), receipt=receipt))
 
     def write(self) -> str:

@@ -127,7 +127,7 @@ def graded(edit: int, replicate: int, answers: tuple[str, ...], *, study: str = 
         for question, text in zip(QUESTIONS, answers, strict=True)
     )
     shown = "" if is_base else SHAS[replicate] if sha is None else sha
-    receipt = Receipt(adapter_sha256=shown, policy_version=0, probe_delta=0.0 if is_base else 3.5)
+    receipt = Receipt(adapter_sha256=shown, policy_version=0, policy_sha256s=(), probe_delta=0.0 if is_base else 3.5)
     score = sum(grade.score for grade in grades) / len(grades)
     return result(place, job, EvaluateResult(answers=grades, score=score, receipt=receipt), "evaluator-0", 1020.0, score=score)
 

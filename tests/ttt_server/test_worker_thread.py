@@ -20,7 +20,7 @@ JOB = EvaluateJob(
     stop="\n",
     scoring="mean",
 )
-RESULT = EvaluateResult(answers=(), score=0.0, receipt=Receipt(adapter_sha256="", policy_version=0, probe_delta=0.0))
+RESULT = EvaluateResult(answers=(), score=0.0, receipt=Receipt(adapter_sha256="", policy_version=0, policy_sha256s=(), probe_delta=0.0))
 
 
 class MortalWorker:

@@ -63,6 +63,8 @@ def test_policies_switch_without_restart_while_older_requests_finish_and_back_ag
     ]
     ours, theirs = drain(vllm_engine, requests), drain(transformers_engine, requests)
     _check_agreement(greedy_agreement(plain_model, requests, ours, theirs), 12 * 9)
+    for request in requests:
+        assert ours[request.request_id].policy_sha256s == tuple(map(adapter_sha256, request.policy.adapters))
     again = drain(vllm_engine, [_ask("again", instances[0])])["again"]
     assert again.answers == ours["v0-0"].answers
 
