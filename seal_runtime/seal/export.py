@@ -13,11 +13,10 @@ from seal_runtime.config.topology import Topology
 from seal_runtime.errors import ConfigError, EditParseError
 from seal_runtime.ledger.proposals import proposed_edits
 from seal_runtime.ledger.reader import LedgerReader
-from seal_runtime.ledger.records import ResultRow
 from seal_runtime.ledger.study_names import CONTINUAL_PREFIX, CPT_PREFIX
 from seal_runtime.seal.results import AnswerRecord, Article, Completion, CompletionStats, LoraParams, Results
 from seal_runtime.seal.statistics import article_stats, completion_stats, overall_stats
-from seal_runtime.tasks.base import SPLITS, Instance, Task
+from seal_runtime.tasks.base import SPLITS, Instance, ScoringTask, Task
 from seal_runtime.tasks.prompts import asked_question
 
 Answers = tuple[GradedAnswer, ...]
@@ -48,7 +47,12 @@ def studies_with_edits(ledger: LedgerReader) -> list[str]:
 
 
 def export_study(ledger: LedgerReader, topology: Topology, task: Task, study: str | None) -> Exported:
-    """Return a study as a result file; without a name the newest round. Raises ConfigError that names the studies there are."""
+    """Return a study as a result file; without a name the newest round. Raises ConfigError, with the studies there are."""
+    if isinstance(task, ScoringTask):
+        raise ConfigError(
+            f"expected a task whose scores are the means of its verdicts, got {topology.task.name}, which scores all answers together: "
+            "a result file of the reference cannot say that; use the Run API or the report"
+        )
     known = studies_with_edits(ledger)
     name = study or max((name for name in known if name.startswith("round-")), key=_round_number, default="")
     if name not in known:
@@ -81,17 +85,8 @@ def _read_study(ledger: LedgerReader, name: str) -> _Study:
             found.texts.setdefault(row.context_id, {}).update({index: edit.text for index, _, edit in proposed_edits(row)})
             found.version = row.policy_version
         elif isinstance(row.result, EvaluateResult):
-            _refuse_task_scores(row)
             found.answers.setdefault((row.context_id, row.edit_index), {})[row.replicate] = row.result.answers
     return found
-
-
-def _refuse_task_scores(row: ResultRow) -> None:
-    if isinstance(row.job, EvaluateJob) and row.job.scoring == "task":
-        raise ConfigError(
-            f"expected a study whose scores are the means of its verdicts, got {row.study}: its task scores all answers together, "
-            "which a result file of the reference cannot say; use the Run API or the report"
-        )
 
 
 def _baselines(ledger: LedgerReader, version: int) -> dict[str, Answers]:
