@@ -3,12 +3,15 @@
 import json
 from pathlib import Path
 
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from seal_runtime.config.arc import ArcConfig
 from seal_runtime.tasks.arc.augmentations import Augmentation, flip_columns, rotate_90, transpose
 from seal_runtime.tasks.arc.grids import Example, Grid
 
+CALM = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""No test may depend on the speed of the machine."""
 RULES: tuple[Augmentation, ...] = (transpose, flip_columns, rotate_90)
 REAL = Path(__file__).resolve().parents[4] / "shared" / "data" / "seal-arc"
 

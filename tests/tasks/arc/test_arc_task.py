@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
-from arc_files import REAL, real_files, write_files
-from hypothesis import given, settings
+from arc_files import CALM, REAL, real_files, write_files
+from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.jobs import Question
@@ -115,7 +115,7 @@ def test_the_second_attempt_counts_too(arc: ArcConfig) -> None:
 
 
 @given(answers=st.lists(st.text(max_size=20), min_size=20, max_size=20))
-@settings(max_examples=30)
+@CALM
 def test_any_answers_have_a_score(arc: ArcConfig, answers: list[str]) -> None:
     assert task_of(arc).score(task_of(arc).instances("test")[0].questions, answers) == 0.0
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from arc_files import grids
+from arc_files import CALM, grids
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,6 +16,7 @@ def as_grid(array: np.ndarray) -> Grid:
 
 @pytest.mark.parametrize("name", list(made.INVERTIBLE))
 @given(grid=grids())
+@CALM
 def test_an_inverse_gives_the_grid_back(name: str, grid: Grid) -> None:
     pair = made.INVERTIBLE[name]
     assert pair.invert(pair.apply(grid)) == grid
@@ -23,6 +24,7 @@ def test_an_inverse_gives_the_grid_back(name: str, grid: Grid) -> None:
 
 
 @given(grid=grids(), rows=st.integers(0, 40), columns=st.integers(0, 40), colours=st.permutations(range(10)))
+@CALM
 def test_translations_and_colours_can_be_undone(grid: Grid, rows: int, columns: int, colours: list[int]) -> None:
     assert made.translated(-rows, -columns)(made.translated(rows, columns)(grid)) == grid
     back = tuple(colours.index(colour) for colour in range(10))
@@ -30,6 +32,7 @@ def test_translations_and_colours_can_be_undone(grid: Grid, rows: int, columns: 
 
 
 @given(grid=grids(), rows=st.integers(0, 3), columns=st.integers(0, 3))
+@CALM
 def test_augmentations_are_numpys(grid: Grid, rows: int, columns: int) -> None:
     array = np.array(grid)
     expected = {
@@ -57,6 +60,7 @@ def test_augmentations_are_numpys(grid: Grid, rows: int, columns: int) -> None:
 
 
 @given(grid=grids())
+@CALM
 def test_grids_stay_grids(grid: Grid) -> None:
     for augmentation in (*made.GEOMETRIC, *made.SIZE, *made.CHAIN, *made.REPEAT):
         result = augmentation(grid)

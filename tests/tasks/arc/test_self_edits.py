@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+from arc_files import CALM
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -80,5 +81,6 @@ JSON = st.recursive(
 
 
 @given(value=JSON)
+@CALM
 def test_any_json_is_a_configuration_or_trains_nothing(value: Any) -> None:
     assert isinstance(parse_edit(json.dumps(value)), ArcEdit | Untrained)

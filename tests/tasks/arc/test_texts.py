@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from arc_files import grids
+from arc_files import CALM, grids
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,6 +14,7 @@ SHOWN = Example(input=((1, 2), (3, 4)), output=((5, 6, 7),))
 
 
 @given(grid=grids(30))
+@CALM
 def test_a_grids_text_is_numpys_and_is_read_back(grid: Grid) -> None:
     assert grid_text(grid) == str(np.array(grid))
     assert parse_grid(grid_text(grid)) == grid
@@ -42,6 +43,7 @@ def test_what_counts_as_a_grid(text: str, grid: Grid | None) -> None:
 
 
 @given(text=st.text(max_size=60))
+@CALM
 def test_any_answer_is_read_without_an_error(text: str) -> None:
     parse_answer(text)
 
@@ -67,6 +69,7 @@ def test_the_request_for_a_self_edit() -> None:
 
 
 @given(demonstrations=st.lists(st.builds(Example, input=grids(), output=grids()), max_size=3), asked=grids(), output=grids())
+@CALM
 def test_the_length_of_a_training_text_is_known_without_writing_it(demonstrations: list[Example], asked: Grid, output: Grid) -> None:
     puzzle = Puzzle(demonstrations=tuple(demonstrations), asked=Example(input=asked, output=output))
     sequence = puzzle_sequence(puzzle, loss_on_prompt=True)

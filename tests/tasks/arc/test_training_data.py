@@ -1,8 +1,8 @@
 """Training puzzles: made of the demonstrations alone, by hand-counted rules, the same for the same seed."""
 
 import pytest
-from arc_files import examples, grid
-from hypothesis import given, settings
+from arc_files import CALM, examples, grid
+from hypothesis import given
 from hypothesis import strategies as st
 
 from seal_runtime.config.arc import BEST_CONFIG, ArcConfig
@@ -66,7 +66,7 @@ def test_inputs_and_outputs_are_augmented_alike() -> None:
 
 
 @given(seed=st.integers(0, 1 << 40), max_examples=st.integers(1, 60), max_chars=st.integers(300, 600), max_side=st.integers(3, 8))
-@settings(max_examples=20, deadline=None)
+@CALM
 def test_the_limits_hold_and_the_seed_decides(seed: int, max_examples: int, max_chars: int, max_side: int) -> None:
     limits = ArcConfig(max_examples=max_examples, max_chars=max_chars, max_side=max_side)
     chosen = edit(basic=True, size=True, repeat=True)

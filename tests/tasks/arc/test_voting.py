@@ -1,7 +1,7 @@
 """The hierarchical vote, on hand-counted answers."""
 
 import pytest
-from arc_files import grids
+from arc_files import CALM, grids
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -48,6 +48,7 @@ def test_the_grid_of_the_most_common_rows_and_columns() -> None:
 
 
 @given(answers=st.lists(st.tuples(st.sampled_from(list(INVERTIBLE)), grids(3)), max_size=12))
+@CALM
 def test_attempts_are_two_at_most_and_different(answers: list[Answered]) -> None:
     attempts = two_attempts(answers)
     assert len(attempts) <= 2
