@@ -10,24 +10,7 @@ from typing import Literal
 
 import torch
 
-PEAK_BF16_TFLOPS: tuple[tuple[str, float], ...] = (
-    ("B200", 2250.0),
-    ("GH200", 989.0),
-    ("H200", 989.0),
-    ("H100 PCIe", 756.0),
-    ("H100 NVL", 835.0),
-    ("H100", 989.0),
-    ("A100", 312.0),
-    ("L40S", 362.0),
-    ("L40", 181.0),
-    ("L4", 121.0),
-    ("A10G", 70.0),
-    ("A10", 125.0),
-    ("RTX 5090", 209.0),
-    ("RTX 4090", 165.0),
-    ("RTX 3090", 71.0),
-)
-"""Dense bfloat16 peaks in TFLOP/s, as NVIDIA's data sheets state them; the first name that the device's name contains counts."""
+from seal_runtime.bench.gpus import gpu_of_device
 
 ClockName = Literal["wall", "cpu"]
 Clock = Callable[[], float]
@@ -51,7 +34,8 @@ def device_name(device: torch.device) -> str:
 
 def stated_peak_tflops(name: str) -> float | None:
     """Return the stated bfloat16 peak of a GPU in TFLOP/s, None for one that the table does not know."""
-    return next((peak for key, peak in PEAK_BF16_TFLOPS if key.lower() in name.lower()), None)
+    kind = gpu_of_device(name)
+    return None if kind is None else kind.peak_tflops
 
 
 def measured_peak_tflops(device: torch.device, dtype: torch.dtype, clock: Clock) -> float:

@@ -1,0 +1,1 @@
+"""Predicts a run before it is started: memory, service times, and the run itself in virtual time."""
