@@ -40,6 +40,10 @@ ALLOWED: dict[str, set[str]] = {
         "protocol", "seal_runtime.tasks", "seal_runtime.config", "seal_runtime.engines", "seal_runtime.ledger", "seal_runtime.store",
         "seal_runtime.report", "seal_runtime.models", "seal_runtime.algorithms",
     },
+    "seal_runtime/planning": {
+        "protocol", "seal_runtime.tasks", "seal_runtime.config", "seal_runtime.controller", "seal_runtime.engines", "seal_runtime.ledger",
+        "seal_runtime.store", "seal_runtime.report", "seal_runtime.models", "seal_runtime.algorithms", "seal_runtime.bench",
+    },
     "seal_runtime/story": {
         "protocol", "seal_runtime.tasks", "seal_runtime.config", "seal_runtime.controller", "seal_runtime.ledger", "seal_runtime.store",
         "seal_runtime.report",

@@ -15,6 +15,7 @@ from seal_runtime.cli.doctor import doctor
 from seal_runtime.cli.export import export
 from seal_runtime.cli.launch import launch, resume
 from seal_runtime.cli.logs import logs
+from seal_runtime.cli.plan import plan
 from seal_runtime.cli.pretrain import pretrain
 from seal_runtime.cli.report import report
 from seal_runtime.cli.scale import scale
@@ -56,6 +57,7 @@ for _command, _panel in (
     (launch, RUNNING),
     (resume, RUNNING),
     (validate, RUNNING),
+    (plan, RUNNING),
     (attach, RUNNING),
     (serve_ttt, RUNNING),
     (status, WATCHING),

@@ -27,6 +27,10 @@ class EngineJob:
         """Return rows times steps."""
         return self.num_steps * self.units
 
+    def alone_seconds(self, cost: StepCost) -> float:
+        """Return the time with an engine to itself."""
+        return self.lead_seconds + self.num_steps * cost.seconds(self.units, 1)
+
 
 class BatchServer:
     """Serves jobs with `num_slots` at once. Times passed in must not go back."""

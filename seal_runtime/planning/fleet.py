@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from protocol.jobs import ROLES, Role
 from seal_runtime.config.engine_sharing import host_section
 from seal_runtime.config.topology import Topology
+from seal_runtime.errors import ConfigError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,14 +56,20 @@ def gpu_needs(topology: Topology) -> GpuNeeds:
     """Return what a process of each role takes."""
     sections = {role: host_section(topology, role) for role in ROLES}
     has_gpus = any(section.gpus for section in sections.values())
-    return GpuNeeds(per_process={role: section.gpus_per_agent for role, section in sections.items()}, unit="GPUs" if has_gpus else "processes")
+    return GpuNeeds(
+        per_process={role: section.gpus_per_agent for role, section in sections.items()}, unit="GPUs" if has_gpus else "processes"
+    )
 
 
 def best_fleets(total: int, needs: GpuNeeds, demand: dict[Role, float], *, is_shared: bool) -> list[Fleet]:
     """Return fleets on `total` GPUs to try, the most promising first: what is left goes, again and again, to the role with the most
-    work for each of its GPUs; and the same with a tenth of the trainers more or less. `demand` is the work of a round in GPU-seconds.
+    work for each of its GPUs; and the same with a tenth of the trainers more or less. `demand` is the work in GPU-seconds. Raises
+    ConfigError when there are fewer GPUs than one process of each role needs.
     """
     roles: tuple[Role, ...] = ("proposer", "trainer") if is_shared else ("proposer", "trainer", "evaluator")
+    least = sum(needs.per_process[role] for role in roles)
+    if total < least:
+        raise ConfigError(f"--gpus: expected at least {least} {needs.unit} for one process of each role, got {total}")
     work = dict(demand)
     if is_shared:
         work["proposer"] += work["evaluator"]

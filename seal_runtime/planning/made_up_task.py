@@ -1,4 +1,4 @@
-"""A task without content for a simulated run: as many contexts, questions and kinds of edits as the real one, each edit the name of a profile."""
+"""A task without content for a simulated run: contexts and questions as many as the real one has, each edit the name of a profile."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -91,12 +91,13 @@ def architecture_key(path: str) -> str:
 def _model_config(topology: Topology) -> Any:
     path = topology.model.path
     reference = model_reference(path)
-    folder = {
-        "builtin": lambda: builtin_model_path(reference.name),
-        "local": lambda: Path(reference.name),
-        "hub": lambda: cached_model_folder(reference.name, topology.model.revision),
-        "random": lambda: None,
-    }[reference.kind]()
+    folder: Path | None = None
+    if reference.kind == "builtin":
+        folder = builtin_model_path(reference.name)
+    elif reference.kind == "local":
+        folder = Path(reference.name)
+    elif reference.kind == "hub":
+        folder = cached_model_folder(reference.name, topology.model.revision)
     if folder is not None:
         return _config_in(folder)
     make = ARCHITECTURES.get(architecture_key(path))

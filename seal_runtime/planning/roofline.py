@@ -46,7 +46,8 @@ class Roofline:
     @property
     def source(self) -> str:
         """Return what the figures come from, in words."""
-        return f"roofline: {self.gpu.name} at {100 * self.efficiency:.0f} % of {self.gpu.peak_tflops:,.0f} TFLOP/s, {self.gpu.bandwidth_tbs:g} TB/s"
+        peak, share = f"{self.gpu.peak_tflops:,.0f} TFLOP/s", f"{100 * self.efficiency:.0f} %"
+        return f"roofline: {self.gpu.name} at {share} of {peak}, {self.gpu.bandwidth_tbs:g} TB/s"
 
     @property
     def pair_units(self) -> float:

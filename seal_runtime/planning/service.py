@@ -40,9 +40,7 @@ class ServiceTimes:
     proposer_token_seconds: float
     evaluator_token_seconds: float
     adapter_load_seconds: float
-    credit_seconds: float
     startup_seconds: float
-    startup_source: str
 
 
 class Service:

@@ -1,13 +1,14 @@
 """A run in virtual time: the controller's own state machine with simulated agents.
 
-Everything that decides is real (`controller.state`: dispatch, leases, back-pressure, policy lag, retries, quarantine); engines, messages and
-deaths are simulated. The controller takes one result after the other. The same arguments give the same run.
+Everything that decides is real (`controller.state`: dispatch, leases, back-pressure, policy lag, retries, quarantine); engines, messages
+and deaths are simulated. The controller takes one result after the other. The same arguments give the same run.
 """
 
 import heapq
 from dataclasses import dataclass
 from typing import Literal
 
+from protocol.jobs import ROLE_OF_JOB
 from protocol.messages import Assign, Cancel
 from seal_runtime.config.topology import Topology
 from seal_runtime.controller.commands import Command, Commit, Finish, LogEvent, SendTo, WriteMetrics
@@ -121,7 +122,10 @@ class Simulation:
         match sent.message:
             case Assign() as assign:
                 self._advance(process, now)
-                process.take(sent.agent, assign, self._service.engine_job(assign.job), now)
+                job = self._service.engine_job(assign.job)
+                process.take(sent.agent, assign, job, now)
+                stage, in_round = assign.job_id.rpartition("/")[2], assign.job_id.startswith("round-")
+                self.timeline.began(stage, ROLE_OF_JOB[type(assign.job)], job, process.cost, in_round=in_round)
                 self._plan_engine(process)
             case Cancel(job_id=job_id) if job_id in process.held:
                 self._advance(process, now)

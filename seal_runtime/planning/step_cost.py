@@ -2,7 +2,8 @@
 
     seconds(U, J) = fixed + max(floor, unit U) + job J          U rows of the step, J jobs at work
 
-`floor` is what cannot be shared out: reading the weights, launching kernels. Measured points give `fixed` and `unit`, the roofline the rest.
+`floor` is what cannot be shared out: reading the weights, launching kernels. Measured points give `fixed` and `unit`, the
+roofline the rest.
 """
 
 from collections.abc import Sequence

@@ -2,9 +2,28 @@
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
+from itertools import pairwise
 
+from protocol.jobs import ROLES, Role
 from seal_runtime.controller.commands import LogEvent, WriteMetrics
 from seal_runtime.ledger.records import ResultRecord
+from seal_runtime.planning.batch_server import EngineJob
+from seal_runtime.planning.step_cost import StepCost
+
+
+@dataclass(slots=True, kw_only=True)
+class RoleWork:
+    """What was asked of a role's engines: steps, rows over all steps, and seconds with an engine for a job alone."""
+
+    steps: int = 0
+    rows: float = 0.0
+    lead_seconds: float = 0.0
+
+    def add(self, job: EngineJob) -> None:
+        """Count a job."""
+        self.steps += job.num_steps
+        self.rows += job.work
+        self.lead_seconds += job.lead_seconds
 
 
 @dataclass(slots=True, kw_only=True)
@@ -17,6 +36,8 @@ class Timeline:
     scored: dict[str, int] = field(default_factory=dict)
     jobs: Counter[str] = field(default_factory=Counter)
     stage_seconds: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    work: dict[Role, RoleWork] = field(default_factory=lambda: {role: RoleWork() for role in ROLES})
+    alone_seconds: dict[str, float] = field(default_factory=dict)
     num_invalid: int = 0
     num_set_aside: int = 0
     num_failures: int = 0
@@ -32,6 +53,12 @@ class Timeline:
         self.ended_at = now
         self.jobs[record.key.stage] += 1
         self.stage_seconds[record.key.stage].append(record.duration_seconds)
+
+    def began(self, stage: str, role: Role, job: EngineJob, cost: StepCost, *, in_round: bool) -> None:
+        """Note what an engine has to do; of the jobs of rounds the longest of each stage, alone at work, is kept."""
+        self.work[role].add(job)
+        if in_round:
+            self.alone_seconds[stage] = max(job.alone_seconds(cost), self.alone_seconds.get(stage, 0.0))
 
     def closed(self, metrics: WriteMetrics, now: float) -> None:
         """Note the end of a study."""
@@ -49,7 +76,7 @@ class Timeline:
     def round_seconds(self) -> list[float]:
         """Return, for each round, the time from the policy before to its own; with a policy lag rounds overlap, so this is their pace."""
         ends = [0.0, *(self.updated_at[number] for number in sorted(self.updated_at))]
-        return [end - start for start, end in zip(ends, ends[1:], strict=False)]
+        return [end - start for start, end in pairwise(ends)]
 
     def update_seconds(self) -> list[float]:
         """Return, for each round, the time from its last score to its policy."""
