@@ -16,7 +16,7 @@ from seal_runtime.planning.trial import Stage, demand, outcome_of, simulate, wit
 
 MAX_JOBS = 60_000
 """A simulated run is shortened to about so many jobs, or to one round: 10 to 30 seconds."""
-MAX_JOBS_OF_A_ROUND = 180_000
+MAX_JOBS_OF_A_ROUND = 130_000
 """Larger rounds are simulated with fewer contexts."""
 MAX_JOBS_TO_TRY = 10_000
 """Above it one split of a size is simulated and not several."""
@@ -40,7 +40,8 @@ def make_plan(request: PlanRequest, tell: Tell) -> PlanOutcome:
     work = demand(stage, first)
     for size in request.sizes:
         tell(f"simulating {size:,} {stage.needs.unit}")
-        outcomes.append(_best(stage, size, work, num_jobs=outcomes[0].num_jobs))
+        found = _best(stage, size, work, num_jobs=outcomes[0].num_jobs)
+        outcomes += [found] if found.split != outcomes[0].split else []
     workload = figures.workload
     return PlanOutcome(
         topology=request.title,

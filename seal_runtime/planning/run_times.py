@@ -1,12 +1,12 @@
 """Service times and workload of a run, from its ledger.
 
 A job's duration counts also its wait for a slot and what else was in its steps, so durations alone give no cost. The jobs of each agent are
-therefore put through the same engine in virtual time, as they came, and the cost is the one that keeps the agents busy for as long as they
-were: for each of a few ratios of what a step costs by itself to what a row costs, the level that gives the busy time; of these one whose
-durations are about nearest to the measured ones.
+therefore put through the same engine in virtual time, as they came: for each of a few ratios of what a step costs by itself to what a row
+costs, the level is taken that keeps the agents busy for as long as they were, and of these costs one whose durations are about nearest.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from protocol.jobs import AdaptJob, AdaptResult, CreditResult, EvaluateJob, ProposeJob, ProposeResult, Role
@@ -18,13 +18,15 @@ from seal_runtime.planning.step_cost import StepCost
 from seal_runtime.planning.workload import CHARACTERS_A_TOKEN, EditProfile, Workload, tokens_of
 from seal_runtime.report.shares import covered_seconds
 
-_RATIOS = (0.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
+_RATIOS = (0.0, 10.0, 30.0, 100.0, 300.0)
 """Rows that cost as much as a step by itself."""
 _TIE = 1.05
 """Of ratios whose errors are this near to the least the smallest is taken: a run whose engines are always full does not tell them apart."""
-_MAX_JOBS = 400
+_MAX_JOBS = 2000
 """So many jobs of an agent tell its cost."""
-_ROUNDS = 12
+_SECTIONS = 12
+_GOLDEN = (math.sqrt(5.0) - 1.0) / 2.0
+_WEIGHT_OF_DURATIONS = 0.05
 
 Arrival = tuple[float, float, EngineJob]
 """When the agent took a job, how long it had it, and the job."""
@@ -76,16 +78,38 @@ def fitted(agents: Sequence[Sequence[Arrival]], num_slots: int, source: str) -> 
 
 
 def _level(agents: Sequence[Sequence[Arrival]], num_slots: int, ratio: float, source: str) -> StepCost:
-    """Return the cost of this ratio that keeps the agents busy for as long as they were."""
-    measured = sum(covered_seconds((at, at + seconds) for at, seconds, _ in jobs) for jobs in agents)
+    """Return the cost of this ratio that keeps the agents busy for as long as they were.
+
+    Where agents always have something at work without being full, their busy time tells nothing; there the durations decide.
+    """
+    busy = sum(covered_seconds((at, at + seconds) for at, seconds, _ in jobs) for jobs in agents)
+    durations = sum(seconds for jobs in agents for _, seconds, _ in jobs)
+
+    def miss(unit: float) -> float:
+        replays = [_replayed(jobs, num_slots, _cost(unit, ratio, source)) for jobs in agents]
+        longer = sum(sum(found.values()) for found, _ in replays) / durations - 1.0
+        busier = sum(seconds for _, seconds in replays) / busy - 1.0
+        return busier**2 + _WEIGHT_OF_DURATIONS * longer**2
+
     alone = sum(job.num_steps * (ratio + job.units) for jobs in agents for _, _, job in jobs)
-    unit = measured / alone if alone else 0.0
-    for _ in range(_ROUNDS):
-        busy = sum(_replayed(jobs, num_slots, _cost(unit, ratio, source))[1] for jobs in agents)
-        if busy <= 0 or abs(busy / measured - 1) < 0.005:
-            break
-        unit *= measured / busy
-    return _cost(unit, ratio, source)
+    return _cost(_least(miss, busy / alone / num_slots, durations / alone), ratio, source)
+
+
+def _least(function: Callable[[float], float], low: float, high: float) -> float:
+    """Return where a function with one valley between two positive numbers is least (golden section, on a logarithmic scale)."""
+    left, right = math.log(low), math.log(high)
+    first, second = right - _GOLDEN * (right - left), left + _GOLDEN * (right - left)
+    at_first, at_second = function(math.exp(first)), function(math.exp(second))
+    for _ in range(_SECTIONS):
+        if at_first <= at_second:
+            right, second, at_second = second, first, at_first
+            first = right - _GOLDEN * (right - left)
+            at_first = function(math.exp(first))
+        else:
+            left, first, at_first = first, second, at_second
+            second = left + _GOLDEN * (right - left)
+            at_second = function(math.exp(second))
+    return math.exp((left + right) / 2)
 
 
 def _error(agents: Sequence[Sequence[Arrival]], num_slots: int, cost: StepCost) -> float:

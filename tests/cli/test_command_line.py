@@ -15,6 +15,7 @@ COMMANDS = (
     "launch",
     "resume",
     "validate",
+    "plan",
     "attach",
     "status",
     "logs",

@@ -9,7 +9,15 @@ import pytest
 from protocol import messages
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = ("docs/architecture.md", "docs/experiments.md", "docs/observing.md", "docs/tasks.md", "docs/reliability.md", "CONTRIBUTING.md")
+DOCUMENTS = (
+    "docs/architecture.md",
+    "docs/experiments.md",
+    "docs/observing.md",
+    "docs/tasks.md",
+    "docs/reliability.md",
+    "docs/plan.md",
+    "CONTRIBUTING.md",
+)
 # Paths in the architecture page leave out the package where it is clear from the context.
 PREFIXES = ("", "seal_runtime/")
 
