@@ -21,7 +21,7 @@ def compare(run_dir: Path, stage: Stage) -> Comparison | None:
     paths = RunDirectory(run_dir)
     topology = load_resolved(paths.topology)
     with LedgerReader(paths.ledger) as ledger:
-        gathered = gather(ledger.results(), [], lambda _context, _text: True)
+        gathered = gather(ledger.results(), [], lambda _context, _text, _resamples: True)
         has_ended, num_agents = ledger.meta().get("phase") == "done", len({agent.agent for agent in ledger.agents()})
     fleet = fleet_of(topology)
     whole = throughput(gathered)

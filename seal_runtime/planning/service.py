@@ -20,6 +20,7 @@ from protocol.jobs import (
     Role,
 )
 from seal_runtime.algorithms.rest_em import RestEM
+from seal_runtime.algorithms.statistics import mean
 from seal_runtime.config.topology import Topology
 from seal_runtime.planning.batch_server import EngineJob
 from seal_runtime.planning.made_up_task import PASSAGE
@@ -121,4 +122,4 @@ def _graded(job: EvaluateJob) -> EvaluateResult:
     score = int(sha256[:4] or "0", 16) / 65_535
     receipt = Receipt(adapter_sha256=sha256, policy_version=job.policy.version, probe_delta=0.5 if sha256 else 0.0)
     answers = tuple(GradedAnswer(question_id=question.question_id, text=str(score), score=score) for question in job.questions)
-    return EvaluateResult(answers=answers, receipt=receipt)
+    return EvaluateResult(answers=answers, score=mean([answer.score for answer in answers]), receipt=receipt)
