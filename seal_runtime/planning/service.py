@@ -53,7 +53,7 @@ class Service:
         self._algorithm = RestEM(topology.algorithm)
         self._seed = topology.run.seed
         self._passage = EditProfile(written_tokens=0, lengths=(workload.passage_tokens,))
-        self._loads: dict[tuple[str, int], TrainingLoad] = {}
+        self._loads: dict[tuple[tuple[str, ...], int], TrainingLoad] = {}
 
     def engine_job(self, job: Job) -> EngineJob:
         """Return what an engine has to do for a job."""
@@ -103,15 +103,18 @@ class Service:
         return EngineJob(job_id=job.job_id, num_steps=load.num_steps, units=units, lead_seconds=0.0, version=job.policy.version)
 
     def _load(self, job: AdaptJob) -> TrainingLoad:
+        """Return what a training asks of an engine: each sequence of the job names the profile of an edit, or the passage."""
+        names = tuple(sequence.completion for sequence in job.sequences)
         if job.purpose == "policy":
-            written = [self._workload.profiles[int(sequence.completion)].written_tokens for sequence in job.sequences]
+            written = [self._named(name).written_tokens for name in names]
             return training_load([min(job.optim.max_length, self._workload.prompt_tokens + tokens) for tokens in written], job.optim)
-        name = job.sequences[0].completion
-        key = (name, job.optim.num_steps)
+        key = (names, job.optim.num_steps)
         if key not in self._loads:
-            profile = self._passage if name == PASSAGE else self._workload.profiles[int(name)]
-            self._loads[key] = training_load(profile.lengths, job.optim)
+            self._loads[key] = training_load([length for name in names for length in self._named(name).lengths], job.optim)
         return self._loads[key]
+
+    def _named(self, name: str) -> EditProfile:
+        return self._passage if name == PASSAGE else self._workload.profiles[int(name)]
 
     def _profile_of(self, seed: int) -> int:
         return derive_seed(self._seed, "profile", seed) % len(self._workload.profiles)
