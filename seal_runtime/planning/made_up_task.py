@@ -38,8 +38,17 @@ def task_shape(topology: Topology) -> TaskShape:
             num_retention=len(retention()) if callable(retention) else 0,
         )
     asked = {"reward": topology.algorithm.contexts_per_round, "validation": 0, "test": 0}
-    asked[topology.evaluation.split] = topology.evaluation.num_contexts
+    asked[topology.evaluation.split] = _held_out_contexts(topology)
+    if config.name == "squad" and config.limit is not None:
+        asked = {"reward": config.limit // 2, "validation": config.limit // 4, "test": config.limit // 4}
     return TaskShape(num_contexts={split: asked[split] for split in SPLITS}, has_scripted=config.edits is not None, num_retention=0)
+
+
+def _held_out_contexts(topology: Topology) -> int:
+    """Return how many held-out contexts a run can use."""
+    evaluation = topology.evaluation
+    sequences = evaluation.continual.num_sequences * evaluation.continual.sequence_length
+    return max(evaluation.num_contexts, evaluation.cpt.num_contexts, sequences)
 
 
 class MadeUpTask:

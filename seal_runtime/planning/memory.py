@@ -74,16 +74,18 @@ def memory_of(topology: Topology, facts: ModelFacts, workload: Workload, gpu_byt
     else:
         found += [_generator(topology, (role,), facts, workload, gpu_bytes) for role in SHARING_ROLES if topology.agents(role).gpus]
     if topology.trainer.gpus:
-        found.append(_trainer(topology, facts, gpu_bytes))
+        beside = sum(other.used_bytes for other in found if set(other.gpus) & set(topology.trainer.gpus))
+        found.append(_trainer(topology, facts, gpu_bytes, beside))
     return _with_neighbours(tuple(found))
 
 
-def _trainer(topology: Topology, facts: ModelFacts, gpu_bytes: int) -> ProcessMemory:
+def _trainer(topology: Topology, facts: ModelFacts, gpu_bytes: int, beside_bytes: int) -> ProcessMemory:
+    """Return a trainer's memory; it takes what processes that came before it on its GPU (`beside_bytes`) have left."""
     base = MemoryPart(name="base weights", num_bytes=facts.weight_bytes, note=f"{facts.num_weights / 1e9:.2f} B weights")
     context = MemoryPart(name="CUDA", num_bytes=CONTEXT_BYTES, note="context and libraries")
     gpus = tuple(topology.trainer.gpus)
     try:
-        capacity = trainer_capacity(topology, facts, gpu_bytes)
+        capacity = trainer_capacity(topology, facts, gpu_bytes - beside_bytes)
     except ConfigError as error:
         return ProcessMemory(role="trainer", gpus=gpus, parts=(context, base), available_bytes=gpu_bytes, fits=False, advice=str(error))
     one = adapter_bytes(facts.inner_weights, facts.shape.bytes_a_number)
@@ -163,7 +165,7 @@ def _vllm(topology: Topology, roles: tuple[Role, ...], facts: ModelFacts, worklo
 
 def _transformers(topology: Topology, roles: tuple[Role, ...], facts: ModelFacts, workload: Workload, gpu_bytes: int) -> ProcessMemory:
     settings = engine_settings(topology, roles)
-    rows = int(settings.args.get("max_batch_rows", _ROWS))
+    rows = min(int(settings.args.get("max_batch_rows", _ROWS)), _rows_at_most(topology, roles, workload))
     text, shape = _text_tokens(topology, roles, workload), facts.shape
     parts = (
         MemoryPart(name="CUDA", num_bytes=CONTEXT_BYTES, note="context and libraries"),
@@ -174,10 +176,17 @@ def _transformers(topology: Topology, roles: tuple[Role, ...], facts: ModelFacts
     used = sum(part.num_bytes for part in parts)
     advice = ""
     if used > gpu_bytes:
-        advice = f"{used / GIB:.1f} GiB are needed: lower engine_args.max_batch_rows ({rows}), or set engine: vllm"
+        advice = f"{used / GIB:.1f} GiB are needed: lower engine_args.max_batch_rows (to less than {rows}), or set engine: vllm"
     return ProcessMemory(
         role="+".join(roles), gpus=tuple(settings.host.gpus), parts=parts, available_bytes=gpu_bytes, fits=not advice, advice=advice
     )
+
+
+def _rows_at_most(topology: Topology, roles: tuple[Role, ...], workload: Workload) -> int:
+    """Return how many texts can be at work at once: those of all jobs that the roles take."""
+    edits = max(topology.algorithm.edits_per_context, topology.evaluation.edits_per_context)
+    rows = topology.proposer.max_concurrent_jobs * edits if "proposer" in roles else 0
+    return rows + (topology.evaluator.max_concurrent_jobs * max(workload.question_counts) if "evaluator" in roles else 0)
 
 
 def _with_neighbours(found: tuple[ProcessMemory, ...]) -> tuple[ProcessMemory, ...]:

@@ -6,12 +6,13 @@ from pathlib import Path
 
 from protocol.jobs import Role
 from seal_runtime.bench.edits import BenchEdit, edits_from_file
+from seal_runtime.config.engine_sharing import host_section
 from seal_runtime.config.topology import Topology
 from seal_runtime.errors import ConfigError, LedgerError
 from seal_runtime.ledger.reader import LedgerReader
 from seal_runtime.planning.measured_files import measured_costs
 from seal_runtime.planning.memory import trainer_capacity
-from seal_runtime.planning.model_facts import ModelFacts, architecture_key, model_facts
+from seal_runtime.planning.model_facts import ModelFacts, model_facts
 from seal_runtime.planning.request import PlanRequest
 from seal_runtime.planning.roofline import ADAPTER_LOAD_SECONDS, Roofline
 from seal_runtime.planning.run_times import RunTimes, run_times
@@ -25,6 +26,7 @@ _ALL_EDITS = 1 << 30
 _START_SECONDS, _READ_BYTES_A_SECOND = 30.0, 1e9
 _CREDIT_SECONDS = 0.1
 _SLOTS_ON_CPU = 16
+_TASKS_LIKE_PUBLISHED = ("squad", "fictional")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,7 +132,14 @@ def _policy_factor(facts: ModelFacts) -> float:
 def _workload(request: PlanRequest, run: RunTimes | None) -> Workload:
     if request.edits_file is not None:
         return workload_of(edits_from_file(request.edits_file, _ALL_EDITS), request.edits_file)
-    return run.workload if run is not None else default_workload()
+    if run is not None:
+        return run.workload
+    if request.topology.task.name not in _TASKS_LIKE_PUBLISHED:
+        raise ConfigError(
+            f"expected the self-edits of task {request.topology.task.name}, got none: the published ones, which stand in for others, "
+            "are about passages; name a run of this task (--from RUN) or a file with self-edits (--edits FILE)"
+        )
+    return default_workload()
 
 
 def workload_of(edits: Sequence[BenchEdit], path: Path) -> Workload:
@@ -162,11 +171,11 @@ def _assumptions(request: PlanRequest, startup: float, times: ServiceTimes) -> l
         lines.append(
             "not in the roofline: loading a new policy version into the engines, tokenising, graders that are not on this host, networks"
         )
+    sections = [request.topology.trainer, host_section(request.topology, "proposer")]
+    sections += [] if request.topology.evaluator.share_engine else [request.topology.evaluator]
+    gpus = [gpu for section in sections for gpu in section.gpus]
+    if len(gpus) > len(set(gpus)):
+        lines.append("processes of several roles have one GPU: in memory they are added up, in time each is taken to have it for itself")
     if request.run_dir is None:
         lines.append(f"credit takes {_CREDIT_SECONDS:g} s, an answer has 8 tokens")
     return lines
-
-
-def is_same_model(topology: Topology, other: Topology) -> bool:
-    """Say whether two topologies run the same model."""
-    return architecture_key(topology.model.path) == architecture_key(other.model.path)

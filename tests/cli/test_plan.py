@@ -63,3 +63,9 @@ def test_a_topology_without_gpus_needs_measured_times(tmp_path):
     done = CliRunner().invoke(app, ["plan", str(tmp_path / "topology.yaml")])
     assert done.exit_code != 0
     assert "--from RUN" in str(done.exception)
+
+
+def test_tasks_unlike_the_published_one_need_self_edits_of_their_own(tmp_path):
+    done = CliRunner().invoke(app, ["plan", str(ROOT / "examples" / "arc-llama-1b.yaml")])
+    assert done.exit_code != 0
+    assert "--edits FILE" in str(done.exception)

@@ -57,3 +57,22 @@ def test_a_cache_that_holds_no_whole_text_does_not_fit():
     )
     assert found.role == "proposer+evaluator"
     assert "max_model_len" in found.advice
+
+
+def test_a_trainer_beside_another_process_takes_what_that_leaves():
+    args = {"gpu_memory_utilization": 0.5, "max_model_len": 2048}
+    shared = topology(
+        proposer={**GPUS["proposer"], "engine_args": args}, evaluator={"share_engine": True, "engine": "vllm"}, trainer={"gpus": [0]}
+    )
+    generator, trainer = memory_of(shared, facts(policy_weights=1_000_000), workload(), 12 * GIB)
+    assert generator.fits
+    assert trainer.fits
+    assert generator.used_bytes + trainer.used_bytes <= 12 * GIB
+
+
+def test_the_transformers_engine_keeps_what_its_jobs_can_bring():
+    chosen = topology(proposer={"gpus": [0], "max_concurrent_jobs": 8})
+    (found,) = memory_of(chosen, facts(), workload(), 24 * GIB)
+    parts = {part.name: part.num_bytes for part in found.parts}
+    # 8 contexts with 2 edits of at most 100 + 80 tokens
+    assert parts["keys and values"] == 16 * 180 * 40_000
