@@ -12,11 +12,9 @@ from seal_runtime.planning.memory import memory_of
 from seal_runtime.planning.outcome import FleetOutcome, PlanOutcome
 from seal_runtime.planning.request import PlanRequest
 from seal_runtime.planning.sources import ENGINE_ROLES, collect
-from seal_runtime.planning.trial import Stage, demand, outcome_of, simulate, with_failures
+from seal_runtime.planning.trial import MAX_JOBS, Stage, demand, outcome_of, simulate, with_failures
 
-MAX_JOBS = 60_000
-"""A simulated run is shortened to about so many jobs, or to one round: 10 to 30 seconds."""
-MAX_JOBS_OF_A_ROUND = 130_000
+MAX_JOBS_OF_A_ROUND = 40_000
 """Larger rounds are simulated with fewer contexts."""
 MAX_JOBS_TO_TRY = 10_000
 """Above it one split of a size is simulated and not several."""
@@ -56,7 +54,7 @@ def make_plan(request: PlanRequest, tell: Tell) -> PlanOutcome:
         memory=memory_of(request.topology, figures.facts, workload, request.gpu_bytes) if request.gpu is not None else (),
         fleets=tuple(outcomes),
         comparison=compare(request.run_dir, stage) if request.run_dir is not None else None,
-        assumptions=(*figures.assumptions, *((note,) if note else ())),
+        assumptions=(*figures.assumptions, *((note,) if note else ()), *first.notes),
     )
 
 

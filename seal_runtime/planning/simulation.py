@@ -59,6 +59,11 @@ class Simulation:
         self._planned: dict[str, float] = {}
         self._finish: Finish | None = None
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Return what the controller would tell of the run before it begins."""
+        return self._state.plan.notes
+
     def run(self) -> float:
         """Return the seconds of the run, all agents being ready at the start. Raises ConfigError when it fails."""
         self._carry_out(self._state.begin(0.0), 0.0)

@@ -14,6 +14,8 @@ from seal_runtime.planning.service import Service
 from seal_runtime.planning.simulation import Conditions, Simulation
 from seal_runtime.planning.sources import ENGINE_ROLES, Figures
 
+MAX_JOBS = 60_000
+"""A simulated run is shortened to about so many jobs, or to one round. A longer one is simulated without deaths."""
 _HOUR = 3600.0
 _MIN_DEATHS = 0.1
 """A run in which fewer are to be expected is not simulated with deaths."""
@@ -70,8 +72,8 @@ def outcome_of(stage: Stage, fleet: Fleet, simulation: Simulation, *, as_written
 
 
 def with_failures(stage: Stage, fleet: Fleet, calm: FleetOutcome) -> FleetOutcome:
-    """Return the outcome with the cost of deaths: the same run once more, with them, where any are to be expected in it."""
-    if calm.deaths_per_day * calm.seconds < _MIN_DEATHS * 24 * _HOUR:
+    """Return the outcome with the cost of deaths: the same run once more, with them, where any are to be expected and it is not long."""
+    if calm.num_jobs > MAX_JOBS or calm.deaths_per_day * calm.seconds < _MIN_DEATHS * 24 * _HOUR:
         return calm
     harsh = simulate(stage, fleet, mtbf_hours=stage.request.mtbf_hours)
     seconds = harsh.timeline.ended_at
