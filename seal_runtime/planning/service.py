@@ -123,6 +123,7 @@ class Service:
 def _graded(job: EvaluateJob) -> EvaluateResult:
     sha256 = job.adapter.sha256 if job.adapter is not None else ""
     score = int(sha256[:4] or "0", 16) / 65_535
-    receipt = Receipt(adapter_sha256=sha256, policy_version=job.policy.version, probe_delta=0.5 if sha256 else 0.0)
+    delta = 0.5 if sha256 else 0.0
+    receipt = Receipt(adapter_sha256=sha256, policy_version=job.policy.version, policy_sha256s=job.policy.sha256s, probe_delta=delta)
     answers = tuple(GradedAnswer(question_id=question.question_id, text=str(score), score=score) for question in job.questions)
     return EvaluateResult(answers=answers, score=mean([answer.score for answer in answers]), receipt=receipt)
