@@ -124,6 +124,7 @@ def _adapt_engine(topology: Topology, device: str) -> AdaptEngine:
         parse_special_tokens=topology.model.parse_special_tokens,
         num_slots=trainer.max_concurrent_adapters,
         lora=trainer.lora.spec(),
+        large_adapters=topology.large_adapters(),
         max_tokens_per_step=trainer.max_tokens_per_step,
         loss_chunk_tokens=trainer.chunk_tokens,
         activation_checkpointing=trainer.activation_checkpointing,

@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from protocol.jobs import Role
+from protocol.jobs import LoraSpec, Role
 from seal_runtime.config.agents import AgentConfig, CriticConfig, EvaluatorConfig, ProposerConfig, TrainerConfig
 from seal_runtime.config.arc import ArcConfig
 from seal_runtime.config.held_out_studies import ContinualConfig, CptConfig
@@ -203,6 +203,11 @@ class Topology(Section):
     """Agents that examine adapted models."""
     critic: CriticConfig = CriticConfig()
     """Agents that give credit."""
+
+    def large_adapters(self) -> tuple[LoraSpec, ...]:
+        """Return the shapes of what a trainer trains beside the adapters of self-edits: policy updates, continued pretraining."""
+        updates = (self.algorithm.lora.spec(),) if self.run.rounds else ()
+        return (*updates, self.evaluation.cpt.lora_spec()) if self.evaluation.cpt.num_contexts else updates
 
     def agents(self, role: Role) -> AgentConfig:
         """Return the section of a role."""

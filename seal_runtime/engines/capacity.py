@@ -91,6 +91,7 @@ def capacity_of(
     *,
     free_bytes: int,
     num_adapter_weights: int,
+    num_large_weights: int,
     shape: ModelShape,
     num_slots: int,
     max_tokens_per_step: int,
@@ -99,21 +100,27 @@ def capacity_of(
 ) -> Capacity:
     """Return what fits into `free_bytes` beside the base model; 0 slots or chunk tokens are chosen.
 
-    Each adapter is given a step of TOKENS_A_STEP tokens (fewer slots when chosen); the tokens of a pass are lowered to what is left.
-    Raises ConfigError when not even one short step of the adapters fits.
+    Each adapter is given a step of TOKENS_A_STEP tokens (fewer slots when chosen); the tokens of a pass are lowered to what is left. An
+    adapter of `num_large_weights` fits too while no other is at work (a policy update; 0 for none), so that no run finds after its first
+    round that it cannot go on. Raises ConfigError when not even one short step of the adapters fits.
     """
     usable = int(_USABLE * free_bytes)
     chunk = loss_chunk(loss_chunk_tokens, shape.vocab_size, usable)
     token, one = shape.token_bytes(activation_checkpointing), adapter_bytes(num_adapter_weights, shape.bytes_a_number)
     room = usable - shape.loss_bytes(chunk)
     slots = num_slots or max(1, min(MAX_SLOTS, room // (one + TOKENS_A_STEP * token)))
-    tokens = min(max_tokens_per_step, (room - slots * one) // token)
+    large = adapter_bytes(num_large_weights, shape.bytes_a_number)
+    tokens = min(max_tokens_per_step, (room - max(slots * one, large)) // token)
     if tokens < min(TOKENS_A_STEP, max_tokens_per_step):
         advice = "" if activation_checkpointing else "set trainer.activation_checkpointing to true, "
+        adapters = f"{slots} adapter(s) of {num_adapter_weights:,} weights take {slots * one / _GIB:.2f} GiB"
+        ranks = "trainer.max_concurrent_adapters, trainer.lora.rank"
+        if large > slots * one:
+            adapters = f"the adapter of a policy update, {num_large_weights:,} weights, takes {large / _GIB:.2f} GiB"
+            ranks = "algorithm.lora.rank (evaluation.cpt.lora.rank)"
         raise ConfigError(
-            f"{usable / _GIB:.2f} GiB of the device can be used beside the model, but {slots} adapter(s) of {num_adapter_weights:,} "
-            f"weights take {slots * one / _GIB:.2f} GiB, the logits of {chunk} positions {shape.loss_bytes(chunk) / _GIB:.2f} GiB and a "
-            f"step of {TOKENS_A_STEP} tokens {TOKENS_A_STEP * token / _GIB:.2f} GiB: {advice}lower trainer.max_concurrent_adapters, "
-            "trainer.lora.rank or trainer.loss_chunk_tokens, or take a smaller model"
+            f"{usable / _GIB:.2f} GiB of the device can be used beside the model, but {adapters}, the logits of {chunk} positions "
+            f"{shape.loss_bytes(chunk) / _GIB:.2f} GiB and a step of {TOKENS_A_STEP} tokens {TOKENS_A_STEP * token / _GIB:.2f} GiB: "
+            f"{advice}lower {ranks} or trainer.loss_chunk_tokens, or take a smaller model"
         )
     return Capacity(num_slots=slots, max_tokens_per_step=tokens, loss_chunk_tokens=chunk, max_adapter_bytes=room - tokens * token)

@@ -1,5 +1,7 @@
 """Measure what `capacity` needs to know: a loaded model's shape, an adapter's weights on it, and the GPU's free memory."""
 
+from collections.abc import Sequence
+
 import torch
 from transformers.pytorch_utils import Conv1D
 
@@ -15,6 +17,7 @@ def capacity_on_device(
     loaded: LoadedModel,
     lora: LoraSpec | None,
     *,
+    large: Sequence[LoraSpec] = (),
     num_slots: int,
     max_tokens_per_step: int,
     loss_chunk_tokens: int,
@@ -22,7 +25,8 @@ def capacity_on_device(
 ) -> Capacity:
     """Return what fits beside a model that lies on its device already; 0 slots or chunk tokens are chosen.
 
-    Without `lora` an adapter of rank 32 on the default targets counts. Raises ConfigError when nothing fits.
+    Without `lora` an adapter of rank 32 on the default targets counts; each of `large` has room while no other is at work. Raises
+    ConfigError when nothing fits.
     """
     shape = shape_of(loaded)
     if loaded.device.type != "cuda":
@@ -32,6 +36,7 @@ def capacity_on_device(
     return capacity_of(
         free_bytes=free_bytes,
         num_adapter_weights=count_adapter_weights(loaded, lora),
+        num_large_weights=max((count_adapter_weights(loaded, other) for other in large), default=0),
         shape=shape,
         num_slots=num_slots,
         max_tokens_per_step=max_tokens_per_step,

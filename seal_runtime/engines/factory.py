@@ -1,6 +1,6 @@
 """Make engines from plain arguments, as a topology names them. Torch is imported only when a real engine is made."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -31,6 +31,7 @@ def make_adapt_engine(
     parse_special_tokens: bool = False,
     num_slots: int | Literal["auto"] = 16,
     lora: LoraSpec | None = None,
+    large_adapters: Sequence[LoraSpec] = (),
     max_tokens_per_step: int = 16_384,
     loss_chunk_tokens: int = 0,
     activation_checkpointing: bool = False,
@@ -41,6 +42,7 @@ def make_adapt_engine(
 
     `chat` puts prompts into the model's chat template; `parse_special_tokens` takes those that are written in texts for what they name.
     `num_slots` auto takes as many adapters of shape `lora` as fit into the GPU's free memory, and on CPU a fixed number.
+    Each of `large_adapters` fits too, one at a time (policy updates).
     `threads` are torch's, for the whole process; with more than one, results on CPU are equal to rounding only (docs of PackedModel).
     `max_tokens_per_step` bounds the tokens, and so the memory, of one packed pass; on a GPU it is lowered to what fits. For
     `loss_chunk_tokens` (0: chosen) and `activation_checkpointing` see TrainerConfig.
@@ -62,6 +64,7 @@ def make_adapt_engine(
     capacity = capacity_on_device(
         loaded,
         lora,
+        large=large_adapters,
         num_slots=slots,
         max_tokens_per_step=max_tokens_per_step,
         loss_chunk_tokens=loss_chunk_tokens,

@@ -57,6 +57,7 @@ def trainer_capacity(topology: Topology, facts: ModelFacts, gpu_bytes: int) -> C
     return capacity_of(
         free_bytes=gpu_bytes - CONTEXT_BYTES - facts.weight_bytes,
         num_adapter_weights=facts.inner_weights,
+        num_large_weights=facts.large_weights,
         shape=facts.shape,
         num_slots=0 if trainer.max_concurrent_adapters == "auto" else trainer.max_concurrent_adapters,
         max_tokens_per_step=trainer.max_tokens_per_step,
@@ -88,13 +89,15 @@ def _trainer(topology: Topology, facts: ModelFacts, gpu_bytes: int, beside_bytes
         capacity = trainer_capacity(topology, facts, gpu_bytes - beside_bytes)
     except ConfigError as error:
         return ProcessMemory(role="trainer", gpus=gpus, parts=(context, base), available_bytes=gpu_bytes, fits=False, advice=str(error))
-    one = adapter_bytes(facts.inner_weights, facts.shape.bytes_a_number)
+    one, large = (adapter_bytes(weights, facts.shape.bytes_a_number) for weights in (facts.inner_weights, facts.large_weights))
     token = facts.shape.token_bytes(topology.trainer.activation_checkpointing)
     parts = (
         context,
         base,
         MemoryPart(
-            name="adapters", num_bytes=capacity.num_slots * one, note=f"K = {capacity.num_slots} of {facts.inner_weights:,} weights"
+            name="adapters",
+            num_bytes=max(capacity.num_slots * one, large),
+            note=f"K = {capacity.num_slots} of {facts.inner_weights:,} weights, or one of {facts.large_weights:,} (policy update)",
         ),
         MemoryPart(
             name="activations",
@@ -107,15 +110,7 @@ def _trainer(topology: Topology, facts: ModelFacts, gpu_bytes: int, beside_bytes
             note=f"a chunk of {capacity.loss_chunk_tokens:,} positions",
         ),
     )
-    policy = adapter_bytes(facts.policy_weights, facts.shape.bytes_a_number)
-    room = capacity.max_adapter_bytes
-    advice = ""
-    if room is not None and policy > room:
-        advice = (
-            f"an adapter of the policy update takes {policy / GIB:.1f} GiB and {room / GIB:.1f} GiB are left for adapters: lower "
-            "algorithm.lora.rank or trainer.max_tokens_per_step, or set trainer.activation_checkpointing to true"
-        )
-    return ProcessMemory(role="trainer", gpus=gpus, parts=parts, available_bytes=gpu_bytes, fits=not advice, advice=advice)
+    return ProcessMemory(role="trainer", gpus=gpus, parts=parts, available_bytes=gpu_bytes, fits=True, advice="")
 
 
 def _generator(topology: Topology, roles: tuple[Role, ...], facts: ModelFacts, workload: Workload, gpu_bytes: int) -> ProcessMemory:

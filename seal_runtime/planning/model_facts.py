@@ -30,8 +30,8 @@ _ALL_LINEAR = LoraSpec(rank=1, alpha=1.0, targets=("all-linear",))
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelFacts:
     """The sizes. `linear_weights` are those of frozen linear layers, output layer included; `attention_width` heads times their size,
-    summed over the layers; `cache_bytes` what a token's keys and values take; weights of adapters by purpose, `rank_weights` those of one
-    rank on all linear layers.
+    summed over the layers; `cache_bytes` what a token's keys and values take; weights of adapters by purpose (`large_weights`: of the
+    largest that is no self-edit's), `rank_weights` those of one rank on all linear layers.
     """
 
     name: str
@@ -43,6 +43,7 @@ class ModelFacts:
     cache_bytes: int
     inner_weights: int
     policy_weights: int
+    large_weights: int
     rank_weights: int
 
     @property
@@ -78,6 +79,7 @@ def model_facts(topology: Topology, dtype: str) -> ModelFacts:
         cache_bytes=2 * layers * cached_heads * head_size * shape.bytes_a_number,
         inner_weights=count_adapter_weights(loaded, topology.trainer.lora.spec()),
         policy_weights=count_adapter_weights(loaded, topology.algorithm.lora.spec()),
+        large_weights=max((count_adapter_weights(loaded, lora) for lora in topology.large_adapters()), default=0),
         rank_weights=count_adapter_weights(loaded, _ALL_LINEAR),
     )
 

@@ -18,6 +18,7 @@ SHAPE = ModelShape(num_layers=3, hidden_size=8, intermediate_size=20, vocab_size
 
 def _fit(free_bytes, **changes):
     asked = {"num_slots": 0, "max_tokens_per_step": 16_384, "loss_chunk_tokens": 100, "activation_checkpointing": False} | changes
+    asked = {"num_large_weights": 0} | asked
     return capacity_of(free_bytes=free_bytes, num_adapter_weights=1_000, shape=SHAPE, **asked)
 
 
@@ -54,6 +55,16 @@ def test_checkpointing_and_smaller_chunks_make_room():
 def test_slots_asked_for_are_kept_and_leave_fewer_tokens():
     assert _fit(10_000_000, num_slots=4, max_tokens_per_step=512).max_tokens_per_step == 512
     assert _fit(10_000_000, num_slots=400).max_tokens_per_step == (8_850_000 - 400 * 20_000) // 1_376 == 617
+
+
+def test_a_policy_update_that_is_larger_than_all_slots_has_room_too():
+    # 4 slots take 80,000, an adapter of 300,000 weights 6,000,000: left for tokens 2,850,000
+    assert _fit(10_000_000, num_slots=4, num_large_weights=3_999) == _fit(10_000_000, num_slots=4)
+    large = _fit(10_000_000, num_slots=4, num_large_weights=300_000)
+    assert large.max_tokens_per_step == 2_850_000 // 1_376 == 2_071
+    assert large.max_adapter_bytes >= 6_000_000
+    with pytest.raises(ConfigError, match=r"policy update, 450,000 weights, takes .* lower algorithm\.lora\.rank"):
+        _fit(10_000_000, num_slots=4, num_large_weights=450_000)
 
 
 @pytest.mark.parametrize("asked", [{"num_slots": 440}, {"loss_chunk_tokens": 9_000}])

@@ -91,6 +91,7 @@ def facts(**changes: object) -> ModelFacts:
         "cache_bytes": 40_000,
         "inner_weights": 1_000_000,
         "policy_weights": 10_000_000,
+        "large_weights": 10_000_000,
         "rank_weights": 100_000,
     }
     return ModelFacts(**{**values, **changes})  # type: ignore[arg-type]

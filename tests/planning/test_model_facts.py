@@ -37,6 +37,7 @@ def test_plan_and_trainer_choose_the_same_capacity(monkeypatch, slots):
     taken = capacity_on_device(
         loaded,
         chosen.trainer.lora.spec(),
+        large=chosen.large_adapters(),
         num_slots=0 if slots == "auto" else slots,
         max_tokens_per_step=chosen.trainer.max_tokens_per_step,
         loss_chunk_tokens=chosen.trainer.chunk_tokens,
