@@ -1,13 +1,16 @@
-"""The trainer: fine-tunes one fresh adapter for each self-edit (the inner loop) and for each policy update (the outer loop)."""
+"""The trainer: fine-tunes one fresh adapter for each self-edit (the inner loop) and for each policy update (the outer loop).
+
+A job goes from the engine, which gives its adapter back as files, to the publisher, which makes its outcome of them.
+"""
 
 import shutil
 from collections.abc import Sequence
 
 from agents.policies import PolicyResolver
-from agents.worker import Failed, Finished, Outcome
-from protocol.jobs import AdaptJob, AdaptResult, Job
-from seal_runtime.engines.base import AdaptEngine, AdaptOutput, AdaptRequest, RequestFailed
-from seal_runtime.errors import StoreError
+from agents.publishing import Publisher
+from agents.worker import Failed, Outcome
+from protocol.jobs import AdaptJob, Job
+from seal_runtime.engines.base import AdaptEngine, AdaptRequest, RequestFailed
 from seal_runtime.store.adapters import AdapterStore
 
 _JOBS_PER_SLOT = 2
@@ -21,6 +24,7 @@ class Trainer:
         self._engine = engine
         self._policies = policies
         self._store = store
+        self._publisher = Publisher(store)
         self._requests: dict[str, tuple[AdaptJob, AdaptRequest]] = {}
 
     @property
@@ -30,7 +34,7 @@ class Trainer:
 
     @property
     def must_step(self) -> bool:
-        """Say whether the engine has adapters in training."""
+        """Say whether the engine has adapters at work; publishing alone needs no haste."""
         return self._engine.num_pending > 0
 
     def begin(self, job: Job) -> None:
@@ -49,12 +53,22 @@ class Trainer:
         self._engine.submit(request)
 
     def step(self) -> Sequence[Outcome]:
-        """Advance all adapters in training and return those that ended, each published in the store."""
-        return [self._outcome(output) for output in self._engine.step()] if self.must_step else ()
+        """Advance all adapters in training, hand those that ended to the publisher and return the jobs that have an outcome."""
+        failed: list[Outcome] = []
+        for output in self._engine.step() if self.must_step else ():
+            if isinstance(output, RequestFailed):
+                failed.append(Failed(job_id=output.request_id, error=output.error, retryable=output.retryable))
+            else:
+                self._publisher.submit(self._requests[output.request_id][0], output)
+        outcomes = [*failed, *self._publisher.outcomes()]
+        for outcome in outcomes:
+            self.cancel(outcome.job_id)  # a published adapter has moved away; this is for what a failure has left
+        return outcomes
 
     def cancel(self, job_id: str) -> None:
         """Stop training an adapter and remove what it has written."""
         self._engine.cancel(job_id)
+        self._publisher.cancel(job_id)
         entry = self._requests.pop(job_id, None)
         if entry is not None:
             shutil.rmtree(entry[1].output_dir, ignore_errors=True)
@@ -63,25 +77,5 @@ class Trainer:
         """Close the engine and leave no unfinished adapter behind."""
         for job_id in list(self._requests):
             self.cancel(job_id)
+        self._publisher.close()
         self._engine.close()
-
-    def _outcome(self, output: AdaptOutput | RequestFailed) -> Outcome:
-        job, _ = self._requests[output.request_id]
-        if isinstance(output, RequestFailed):
-            self.cancel(job.job_id)
-            return Failed(job_id=job.job_id, error=output.error, retryable=output.retryable)
-        try:
-            adapter = self._store.publish(output.output_dir, durable=job.purpose == "policy")
-        except StoreError as error:
-            self.cancel(job.job_id)
-            return Failed(job_id=job.job_id, error=error, retryable=True)
-        del self._requests[job.job_id]
-        result = AdaptResult(
-            adapter=adapter,
-            num_steps=output.num_steps,
-            num_tokens=output.num_tokens,
-            num_truncated=output.num_truncated,
-            first_loss=output.first_loss,
-            final_loss=output.final_loss,
-        )
-        return Finished(job_id=job.job_id, result=result)

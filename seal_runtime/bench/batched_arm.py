@@ -12,6 +12,8 @@ from seal_runtime.engines.adapter_files import read_adapter
 from seal_runtime.engines.base import AdaptEngine, AnswerRequest, GenerationEngine, RequestFailed
 from seal_runtime.engines.model_loading import LoadedModel
 
+_JOBS_PER_SLOT = 2
+
 
 def run_batched(
     loaded: LoadedModel,
@@ -23,7 +25,7 @@ def run_batched(
     max_new_tokens: int,
     clock: Clock,
 ) -> tuple[ArmRun, int]:
-    """Train all jobs, K at a time with slots refilled as jobs end, then answer for all adapters, K at a time. Warmed up before.
+    """Train all jobs on an engine of K slots that are refilled as jobs end, then answer for all adapters, K at a time. Warmed up before.
 
     Returns what was measured and the number of weights of an adapter.
     """
@@ -46,10 +48,10 @@ def run_batched(
 
 
 def train_all(engine: AdaptEngine, jobs: Sequence[BenchJob], num_slots: int) -> None:
-    """Train all jobs with at most `num_slots` submitted at once. Raises what ended a job."""
+    """Train all jobs on an engine of `num_slots`, with as many submitted ahead as a trainer has. Raises what ended a job."""
     waiting = list(jobs)
     while waiting or engine.num_pending:
-        while waiting and engine.num_pending < num_slots:
+        while waiting and engine.num_pending < _JOBS_PER_SLOT * num_slots:
             engine.submit(waiting.pop(0).request)
         for output in engine.step():
             if isinstance(output, RequestFailed):

@@ -104,6 +104,7 @@ def _batched(plan: InnerLoopPlan, prepared: Prepared, notify: Notify) -> tuple[d
             continue
         jobs = spread(prepared.jobs, max(plan.num_serial_edits, _EDITS_A_SLOT * slots))
         notify(f"batched, K = {slots}: {len(jobs)} edits")
+        trainer.limit_slots(slots)
         runs[slots], num_weights = run_batched(
             prepared.loaded,
             trainer,

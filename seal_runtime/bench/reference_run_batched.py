@@ -16,6 +16,7 @@ from seal_runtime.engines.base import AdaptEngine, AnswerOutput, AnswerRequest, 
 Grade = Callable[[Question, str], float]
 _BASE = Policy(version=0, adapters=())
 _GRADERS = 8
+_JOBS_PER_SLOT = 2
 _BASELINE = "baseline/"
 
 
@@ -49,7 +50,7 @@ class BatchedScoring:
             for job in {job.prompts: job for job in waiting}.values():
                 self._ask(_BASELINE + job.request.request_id, job, None)
             while waiting or self._trainer.num_pending or self._evaluator.num_pending:
-                while waiting and self._trainer.num_pending < self._num_slots:
+                while waiting and self._trainer.num_pending < _JOBS_PER_SLOT * self._num_slots:
                     self._trainer.submit(waiting.pop(0).request)
                 self._step(at_work, graders)
             for is_adapted, verdicts in self._verdicts:

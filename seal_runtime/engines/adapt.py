@@ -3,6 +3,9 @@
 Every active adapter takes one optimizer step in each packed pass (or in several, when the tokens exceed the cap). Slots are refilled as
 adapters finish, longest job first. All active adapters share one policy; jobs of another wait until these are done, the oldest version
 first, and of one version each chain of adapters in its turn (`policy_turns`). What is wrong with a job ends that job alone.
+
+While adapters train, threads draw the initial factors of those that wait (`initial_factors`) and write those that have ended
+(`adapter_export`); no thread touches the model or an adapter in training.
 """
 
 import math
@@ -13,13 +16,15 @@ from pathlib import Path
 import torch
 
 from protocol.errors import SealError
-from seal_runtime.engines.adapter_files import write_adapter
+from seal_runtime.engines.adapter_export import AdapterExport
 from seal_runtime.engines.base import AdaptOutput, AdaptRequest, RequestFailed
 from seal_runtime.engines.capacity import adapter_bytes, loss_chunk
+from seal_runtime.engines.initial_factors import InitialDraws
 from seal_runtime.engines.lora_group import Group
 from seal_runtime.engines.model_loading import LoadedModel
 from seal_runtime.engines.packed_model import PackedModel, ProductMode
 from seal_runtime.engines.policy_turns import Waiting, next_policy
+from seal_runtime.engines.request_checks import check_request
 from seal_runtime.engines.schedules import count_steps
 from seal_runtime.engines.token_loss import LossTargets, token_loss
 from seal_runtime.engines.training_sequences import EncodedSequences, encode_sequences
@@ -27,6 +32,8 @@ from seal_runtime.engines.training_slot import TrainingSlot
 from seal_runtime.errors import AdaptError, StoreError
 
 _STEP_SECONDS = 0.25
+_PATIENCE_SECONDS = 0.02
+"""Wait for the disk when there is nothing to train, or too much to write."""
 
 
 class BatchedAdaptEngine:
@@ -59,16 +66,22 @@ class BatchedAdaptEngine:
         self._turn_seconds = 0.0
         self._active: list[TrainingSlot] = []
         self._finished: list[AdaptOutput | RequestFailed] = []
+        self._draws = InitialDraws(max_ahead=num_slots)
+        self._exports = AdapterExport()
 
     @property
     def num_slots(self) -> int:
         """Return how many adapters are trained at once."""
         return self._num_slots
 
+    def limit_slots(self, num_slots: int) -> None:
+        """Train at most so many adapters at once from now on; a benchmark compares several on one model."""
+        self._num_slots = num_slots
+
     @property
     def num_pending(self) -> int:
         """Return how many submitted requests have not been returned by `step` yet."""
-        return len(self._waiting) + len(self._active) + len(self._finished)
+        return len(self._waiting) + len(self._active) + len(self._exports) + len(self._finished)
 
     def submit(self, request: AdaptRequest) -> None:
         """Queue a request; what is wrong with it comes back from `step`."""
@@ -79,15 +92,18 @@ class BatchedAdaptEngine:
             self._fail(request, error, retryable=False)
 
     def step(self) -> Sequence[AdaptOutput | RequestFailed]:
-        """Take optimizer steps for about a quarter of a second or until an adapter is finished."""
+        """Take optimizer steps for about a quarter of a second, or until a slot is free or an adapter on disk; return what ended."""
         deadline = time.monotonic() + _STEP_SECONDS
         self._admit()
-        while self._active and not self._finished and time.monotonic() < deadline:
+        self._draw_ahead()
+        num_active = len(self._active)
+        while self._can_train and len(self._active) == num_active and not self._exports.has_ended and time.monotonic() < deadline:
             try:
                 self._optimizer_step()
             except RuntimeError as error:  # out of memory, a kernel that fails: the step is lost, the engine is not
                 self._fail_active(error)
-        finished, self._finished = self._finished, []
+        patience_seconds = 0.0 if self._can_train or self._finished else _PATIENCE_SECONDS
+        finished, self._finished = [*self._finished, *self._exports.ended(patience_seconds)], []
         return finished
 
     def cancel(self, request_id: str) -> None:
@@ -95,14 +111,22 @@ class BatchedAdaptEngine:
         self._waiting = [entry for entry in self._waiting if entry[0].request_id != request_id]
         self._active = [slot for slot in self._active if slot.request.request_id != request_id]
         self._since.pop(request_id, None)
+        self._draws.forget(request_id)
+        self._exports.cancel(request_id)
         self._finished = [result for result in self._finished if result.request_id != request_id]
 
     def close(self) -> None:
-        """Forget all requests. The model's memory goes with the engine."""
+        """Forget all requests and end the threads. The model's memory goes with the engine."""
         self._waiting, self._active, self._finished = [], [], []
+        self._draws.close()
+        self._exports.close()
+
+    @property
+    def _can_train(self) -> bool:
+        return bool(self._active) and not self._exports.is_full
 
     def _encode(self, request: AdaptRequest) -> EncodedSequences:
-        _check(request)
+        check_request(request)
         self._packed.select(request.lora.targets)
         encoded = encode_sequences(self._packed.loaded, request.sequences, request.optim.max_length, request.optim.pad_loss)
         if not encoded.sequences:
@@ -161,7 +185,14 @@ class BatchedAdaptEngine:
             layers = self._packed.select(request.lora.targets)
             targets = self._packed.resolve_targets(request.lora.targets)
             self._since[request.request_id] = time.monotonic()
-            self._active.append(TrainingSlot(request, encoded, layers, targets, self._packed.device))
+            initial_P = self._draws.take(request, layers)
+            self._active.append(TrainingSlot(request, encoded, layers, targets, initial_P.to(self._packed.device)))
+
+    def _draw_ahead(self) -> None:
+        """Have the factors of waiting jobs drawn while others train, in the order in which jobs of one policy are admitted."""
+        if self._waiting and not self._draws.is_full:
+            for request, _ in sorted(self._waiting, key=lambda entry: -_work(*entry)):
+                self._draws.begin(request, self._packed.select(request.lora.targets))
 
     def _next_turn(self) -> tuple[Path, ...] | None:
         """Return the policy whose jobs may begin now, folded in; None while others must end first.
@@ -219,11 +250,10 @@ class BatchedAdaptEngine:
             slot.apply_gradients(loss, norm)
             if not slot.is_done:
                 return
-            write_adapter(slot.request.output_dir, slot.adapter())
-            self._finished.append(slot.output())
+            self._exports.begin(slot.output(), slot.adapter())
             self._turn_seconds = time.monotonic() - self._since.pop(slot.request.request_id)
-        except (AdaptError, StoreError) as error:
-            self._fail(slot.request, error, retryable=isinstance(error, StoreError))
+        except AdaptError as error:
+            self._fail(slot.request, error, retryable=False)
         self._active.remove(slot)
 
     def _fail_active(self, error: RuntimeError) -> None:
@@ -235,6 +265,7 @@ class BatchedAdaptEngine:
 
     def _fail(self, request: AdaptRequest, error: SealError, retryable: bool) -> None:
         self._since.pop(request.request_id, None)
+        self._draws.forget(request.request_id)
         self._finished.append(RequestFailed(request_id=request.request_id, error=error, retryable=retryable))
 
 
@@ -261,19 +292,3 @@ def plan_passes(sizes: Sequence[Sequence[int]], max_tokens: int) -> list[list[tu
 
 def _work(request: AdaptRequest, encoded: EncodedSequences) -> int:
     return sum(sequence.num_rows for sequence in encoded.sequences) * count_steps(request.optim, len(encoded.sequences))
-
-
-def _check(request: AdaptRequest) -> None:
-    """Refuse hyper-parameters that make no training. Raises AdaptError."""
-    lora, optim = request.lora, request.optim
-    if lora.rank < 1 or not math.isfinite(lora.alpha) or lora.alpha == 0:
-        raise AdaptError(f"expected a LoRA rank of at least 1 and a finite alpha other than 0, got rank {lora.rank}, alpha {lora.alpha}")
-    if not (math.isfinite(optim.learning_rate) and optim.learning_rate >= 0):
-        raise AdaptError(f"expected a finite learning rate of at least 0, got {optim.learning_rate}: see trainer.optim.learning_rate")
-    if optim.batch_size < 1 or optim.num_steps < 0 or (optim.epochs < 1 and not optim.num_steps):
-        raise AdaptError(
-            f"expected batch_size >= 1 and epochs >= 1 (or num_steps), got batch_size {optim.batch_size}, epochs {optim.epochs}, "
-            f"num_steps {optim.num_steps}"
-        )
-    if not all(math.isfinite(sequence.weight) for sequence in request.sequences):
-        raise AdaptError("expected finite sequence weights, got one that is not")

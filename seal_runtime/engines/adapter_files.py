@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load, save
+from safetensors.torch import load, save_file
 
 from seal_runtime.errors import ReceiptError, StoreError
 from seal_runtime.store.adapters import ADAPTER_FILES, CONFIG_FILE, TENSOR_FILE
@@ -60,10 +60,12 @@ def write_adapter(folder: Path, adapter: LoraAdapter) -> None:
     }
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / TENSOR_FILE).write_bytes(save(tensors, metadata={"format": "pt"}))
         (folder / CONFIG_FILE).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
-    except OSError as error:
-        raise StoreError(f"cannot write the adapter to {folder}: {error.strerror}; is the disk full or read-only?") from error
+        save_file(tensors, folder / TENSOR_FILE, metadata={"format": "pt"})  # `save` would hold the interpreter's lock meanwhile
+        (folder / TENSOR_FILE).chmod((folder / CONFIG_FILE).stat().st_mode & 0o777)  # `save_file` lets nobody else read
+    except (OSError, SafetensorError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise StoreError(f"cannot write the adapter to {folder}: {reason}; is the disk full or read-only?") from error
 
 
 def read_adapter(folder: Path) -> LoraAdapter:

@@ -1,13 +1,10 @@
 """The state of one adapter in training: its factors, its AdamW, its schedule.
 
-Invariant: nothing here depends on other adapters. The numbers lie in one flat vector, so that norm, clip and optimizer step are row
-operations; each factor's place is aligned as a tensor of its own would be.
-
-Initialisation is PEFT's: A uniform in +-1/sqrt(inputs) (Kaiming with a = sqrt(5)), drawn layer after layer in the model's order from
-a generator seeded by the job; B zero.
+Invariant: nothing here depends on other adapters. The numbers lie in one flat vector (`initial_factors`), so that norm, clip and
+optimizer step are row operations.
 """
 
-# P numbers of one adapter, R rank, I inputs, O outputs of a layer
+# P numbers of one adapter
 import math
 from collections.abc import Sequence
 
@@ -17,21 +14,19 @@ from torch.optim.adamw import adamw
 from seal_runtime.engines.adapter_files import LoraAdapter
 from seal_runtime.engines.base import AdaptOutput, AdaptRequest
 from seal_runtime.engines.grouped_linear import GroupedLinear
+from seal_runtime.engines.initial_factors import carve_factors
 from seal_runtime.engines.lora_group import LoraFactors
 from seal_runtime.engines.micro_batches import MicroBatch, MicroBatches
 from seal_runtime.engines.schedules import count_steps, learning_rate
 from seal_runtime.engines.training_sequences import EncodedSequences
 from seal_runtime.errors import AdaptError
-from seal_runtime.seeds import derive_seed
 
-_ALIGNMENT = 16
-"""Numbers between aligned places: 64 bytes of float32."""
 _MAX_WEIGHT = 1e6
 """Norm layers hide the explosion of a weight from the loss, so the weights are looked at too."""
 
 
 class TrainingSlot:
-    """One adapter from initialisation to export."""
+    """One adapter from its initial numbers [P], which become its own, to its export."""
 
     def __init__(
         self,
@@ -39,7 +34,7 @@ class TrainingSlot:
         encoded: EncodedSequences,
         layers: Sequence[GroupedLinear],
         targets: tuple[str, ...],
-        device: torch.device,
+        initial_P: torch.Tensor,
     ) -> None:
         self.request = request
         self.num_steps = count_steps(request.optim, len(encoded.sequences))
@@ -48,12 +43,10 @@ class TrainingSlot:
         self._layers = layers
         self._targets = targets
         self._losses: list[float] = []
-        rank = request.lora.rank
-        size = sum(_aligned(rank * layer.in_features) + _aligned(rank * layer.out_features) for layer in layers)
-        self._weight_P, self._gradient_P, self._mean_P, self._square_P = (torch.zeros(size, device=device) for _ in range(4))
-        self._count = torch.zeros((), device=device)
-        self.factors = self._carve(rank, request.lora.alpha / rank)
-        self._initialise()
+        self._weight_P = initial_P
+        self._gradient_P, self._mean_P, self._square_P = (torch.zeros_like(initial_P) for _ in range(3))
+        self._count = torch.zeros((), device=initial_P.device)
+        self.factors = self._factors()
         self._batches = MicroBatches(request, encoded, self.factors)
 
     @property
@@ -103,18 +96,21 @@ class TrainingSlot:
         )
 
     def adapter(self) -> LoraAdapter:
-        """Return the trained adapter in PEFT's layout. Raises AdaptError when a weight is not finite or beyond all use."""
+        """Return the trained adapter in PEFT's layout, off the device; on CPU its tensors are the slot's own.
+
+        Raises AdaptError when a weight is not finite or beyond all use.
+        """
         largest = float(self._weight_P.abs().max())
         if not largest < _MAX_WEIGHT:
             raise AdaptError(
                 f"training diverged: after {self.step} steps with learning rate {self.request.optim.learning_rate:g} a weight is "
                 f"{largest:.3g}: lower trainer.optim.learning_rate"
             )
-        factors = {}
-        for layer in self._layers:
-            own = self.factors[layer.index]
-            factors[layer.name] = (own.weight_a_RI, own.weight_b_RO.t())
         lora = self.request.lora
+        places = carve_factors(_on_host(self._weight_P), lora.rank, self._layers)
+        factors = {
+            layer.name: (weight_a_RI, weight_b_RO.t()) for layer, (weight_a_RI, weight_b_RO) in zip(self._layers, places, strict=True)
+        }
         return LoraAdapter(
             rank=lora.rank, alpha=lora.alpha, targets=self._targets, is_transposed=self._layers[0].is_transposed, factors=factors
         )
@@ -131,25 +127,19 @@ class TrainingSlot:
             final_loss=self._losses[-1],
         )
 
-    def _carve(self, rank: int, scale: float) -> dict[int, LoraFactors]:
-        factors, start = {}, 0
-        for layer in self._layers:
-            views = []
-            for width in (layer.in_features, layer.out_features):
-                views += [flat[start : start + rank * width].view(rank, width) for flat in (self._weight_P, self._gradient_P)]
-                start += _aligned(rank * width)
-            factors[layer.index] = LoraFactors(
-                weight_a_RI=views[0], grad_a_RI=views[1], weight_b_RO=views[2], grad_b_RO=views[3], scale=scale
+    def _factors(self) -> dict[int, LoraFactors]:
+        lora = self.request.lora
+        weights, gradients = (carve_factors(flat_P, lora.rank, self._layers) for flat_P in (self._weight_P, self._gradient_P))
+        return {
+            layer.index: LoraFactors(
+                weight_a_RI=weight[0], grad_a_RI=gradient[0], weight_b_RO=weight[1], grad_b_RO=gradient[1], scale=lora.alpha / lora.rank
             )
-        return factors
-
-    def _initialise(self) -> None:
-        generator = torch.Generator().manual_seed(derive_seed(self.request.seed, "initialisation"))
-        for layer in self._layers:
-            weight_RI = torch.empty(self.request.lora.rank, layer.in_features)
-            torch.nn.init.kaiming_uniform_(weight_RI, a=math.sqrt(5), generator=generator)
-            self.factors[layer.index].weight_a_RI.copy_(weight_RI)
+            for layer, weight, gradient in zip(self._layers, weights, gradients, strict=True)
+        }
 
 
-def _aligned(size: int) -> int:
-    return -(-size // _ALIGNMENT) * _ALIGNMENT
+def _on_host(weight_P: torch.Tensor) -> torch.Tensor:
+    """Return the numbers off the device; through pinned memory, which is kept for the next adapter, a copy takes a few milliseconds."""
+    if weight_P.device.type == "cpu":
+        return weight_P
+    return torch.empty(weight_P.shape, dtype=weight_P.dtype, pin_memory=True).copy_(weight_P)

@@ -54,13 +54,26 @@ class AdapterStore:
 
         Raises StoreError when the directory is not a PEFT adapter or the disk refuses.
         """
-        sha256 = adapter_sha256(staging)
-        reference = self.describe(staging, sha256)
+        return self.adopt(staging, self.inspect(staging, durable=durable), durable=durable)
+
+    def inspect(self, staging: Path, *, durable: bool = False) -> AdapterRef:
+        """Hash a finished PEFT directory and return its reference: the long part of `publish`, which leaves no trace in the store.
+
+        Raises StoreError as `publish` does.
+        """
+        reference = self.describe(staging, adapter_sha256(staging))
+        try:
+            for name in ADAPTER_FILES if durable else ():
+                _sync(staging / name)
+        except OSError as error:
+            raise StoreError(f"cannot sync adapter {reference.sha256[:12]} to disk: {error.strerror}; is the disk full?") from error
+        return reference
+
+    def adopt(self, staging: Path, reference: AdapterRef, *, durable: bool = False) -> AdapterRef:
+        """Move an inspected PEFT directory under its hash. Raises StoreError when the disk refuses."""
+        sha256 = reference.sha256
         target = self.path(sha256)
         try:
-            if durable:
-                for name in ADAPTER_FILES:
-                    _sync(staging / name)
             if self.has(sha256):
                 shutil.rmtree(staging)
             else:

@@ -117,11 +117,11 @@ def test_trainer_reports_a_diverged_job_as_final(store: AdapterStore) -> None:
 
 
 def test_a_store_that_refuses_fails_the_job_as_retryable(store: AdapterStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(staging: Path, *, durable: bool = False) -> AdapterRef:
+    def refuse(staging: Path, reference: AdapterRef, *, durable: bool = False) -> AdapterRef:
         raise StoreError("cannot move adapter: is the disk full?")
 
     trainer = Trainer(engine=FakeAdaptEngine(), policies=PolicyResolver(store), store=store)
-    monkeypatch.setattr(store, "publish", refuse)
+    monkeypatch.setattr(store, "adopt", refuse)
     trainer.begin(adapt_job("a"))
     (outcome,) = outcomes_of(trainer)
     assert isinstance(outcome, Failed)
@@ -130,20 +130,25 @@ def test_a_store_that_refuses_fails_the_job_as_retryable(store: AdapterStore, mo
 
 
 def test_policy_updates_are_published_durably(store: AdapterStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[bool] = []
-    publish = store.publish
+    asked: list[tuple[str, bool]] = []
+    inspect, adopt = store.inspect, store.adopt
 
-    def recording(staging: Path, *, durable: bool = False) -> AdapterRef:
-        asked.append(durable)
-        return publish(staging, durable=durable)
+    def inspecting(staging: Path, *, durable: bool = False) -> AdapterRef:
+        asked.append(("inspect", durable))
+        return inspect(staging, durable=durable)
 
-    monkeypatch.setattr(store, "publish", recording)
+    def adopting(staging: Path, reference: AdapterRef, *, durable: bool = False) -> AdapterRef:
+        asked.append(("adopt", durable))
+        return adopt(staging, reference, durable=durable)
+
+    monkeypatch.setattr(store, "inspect", inspecting)
+    monkeypatch.setattr(store, "adopt", adopting)
     trainer = Trainer(engine=FakeAdaptEngine(), policies=PolicyResolver(store), store=store)
     trainer.begin(adapt_job("inner"))
     outcomes_of(trainer)
     trainer.begin(dataclasses.replace(adapt_job("policy"), purpose="policy"))
     outcomes_of(trainer)
-    assert asked == [False, True]
+    assert asked == [("inspect", False), ("adopt", False), ("inspect", True), ("adopt", True)]
 
 
 def test_evaluator_grades_with_a_receipt(store: AdapterStore) -> None:
