@@ -1,9 +1,9 @@
 """The contract of all engines: submit requests, step, collect what finished. Free of torch, so that fakes and agents import it.
 
-An engine belongs to one agent and is called on that agent's main thread; what it does on threads of its own nobody else sees. `step` does a bounded amount of work (aim: below a second on
-the built-in model) so that the agent can take messages between steps; new requests may be submitted while others are under way
-(continuous batching). Invariant: the output of a request does not depend on what else is in the batch, on the order of submission
-or on the number of slots (bit-identical on one machine on CPU).
+An engine belongs to one agent and is called on that agent's main thread; threads of its own are its own affair. `step` does a bounded
+amount of work (aim: below a second on the built-in model) so that the agent can take messages between steps; new requests may be
+submitted while others are under way (continuous batching). Invariant: the output of a request does not depend on what else is in the
+batch, on the order of submission or on the number of slots (bit-identical on one machine on CPU).
 """
 
 from collections.abc import Sequence

@@ -52,6 +52,10 @@ class SideThread(Generic[Result]):
             found.append((key, error if isinstance(error, SealError) else future.result()))
         return found
 
+    def is_under_way(self, key: str, patience_seconds: float) -> bool:
+        """Say whether a piece still waits or runs after a wait of at most `patience_seconds`; unknown keys are not."""
+        return key in self._pieces and bool(wait([self._pieces[key][0]], timeout=patience_seconds).not_done)
+
     def take(self, key: str) -> Result:
         """Return the result of one piece now: it is waited for when it is under way, and done here when it has not begun."""
         future, work = self._pieces.pop(key)

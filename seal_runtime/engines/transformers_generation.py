@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from protocol.errors import SealError
-from seal_runtime.engines.adapter_receipts import load_factors
+from seal_runtime.engines.adapter_receipts import AdapterReads, load_factors
 from seal_runtime.engines.answer_ends import check_stop
 from seal_runtime.engines.base import AnswerOutput, AnswerRequest, Policy, RequestFailed, SampleOutput, SampleRequest
 from seal_runtime.engines.generation_job import GenerationJob, TokenTexts, prompt_group
@@ -30,6 +30,8 @@ from seal_runtime.errors import GenerateError, ReceiptError, StoreError
 
 # T rows of a pass, N rows that choose a token, V vocabulary, D width
 _STEP_SECONDS = 0.25
+_PATIENCE_SECONDS = 0.01
+"""Wait for an adapter that is being read, as a small one is read at once; while others are at work a large one is not waited for longer."""
 _MAX_CACHED_PROBE_BYTES = 1 << 28
 _SEED_LIMIT = 1 << 63
 
@@ -53,6 +55,7 @@ class TransformersGenerationEngine:
         self._active: list[GenerationJob] = []
         self._finished: list[SampleOutput | AnswerOutput | RequestFailed] = []
         self._reader = PromptReader(loaded)
+        self._reads = AdapterReads()
         self._base_probes: OrderedDict[Prompts, torch.Tensor] = OrderedDict()
 
     @property
@@ -68,6 +71,7 @@ class TransformersGenerationEngine:
             self._fail(request, error)
         else:
             self._waiting.append((time.monotonic(), request))
+            self._reads.begin(request.request_id, _adapter(request))
 
     def step(self) -> Sequence[SampleOutput | AnswerOutput | RequestFailed]:
         """Admit what fits and generate for about a quarter of a second, or until a request is finished."""
@@ -75,6 +79,8 @@ class TransformersGenerationEngine:
         with torch.no_grad():
             try:
                 self._admit()
+                for _, request in self._waiting:
+                    self._reads.begin(request.request_id, _adapter(request))
                 while self._active and not self._finished and time.monotonic() < deadline:
                     self._decode_step()
             except RuntimeError as error:  # out of memory, a kernel that fails: the requests at work are lost, the engine is not
@@ -85,12 +91,14 @@ class TransformersGenerationEngine:
     def cancel(self, request_id: str) -> None:
         """Forget a request; unknown ids are ignored."""
         self._waiting = [entry for entry in self._waiting if entry[1].request_id != request_id]
+        self._reads.forget(request_id)
         self._active = [job for job in self._active if job.request.request_id != request_id]
         self._finished = [result for result in self._finished if result.request_id != request_id]
 
     def close(self) -> None:
-        """Forget all requests. The model's memory goes with the engine."""
+        """Forget all requests and end the thread. The model's memory goes with the engine."""
         self._waiting, self._active, self._finished = [], [], []
+        self._reads.close()
         self._base_probes.clear()
 
     def _admit(self) -> None:
@@ -104,6 +112,8 @@ class TransformersGenerationEngine:
             rows = len(request.seeds) if isinstance(request, SampleRequest) else len(request.prompts)
             if num_rows and num_rows + rows > self._max_rows:
                 break
+            if num_rows and self._reads.is_under_way(request.request_id, _PATIENCE_SECONDS):
+                break  # those at work go on meanwhile
             self._waiting.remove(entry)
             job = self._open(request)
             if job is None:
@@ -148,8 +158,10 @@ class TransformersGenerationEngine:
         return True
 
     def _open(self, request: SampleRequest | AnswerRequest) -> GenerationJob | None:
+        folder = _adapter(request)
         try:
-            factors, sha256 = load_factors(self._packed, request.adapter if isinstance(request, AnswerRequest) else None)
+            read = None if folder is None else self._reads.take(request.request_id, folder)
+            factors, sha256 = load_factors(self._packed, folder, read)
         except (StoreError, ReceiptError) as error:
             self._fail(request, error)
             return None
@@ -232,7 +244,12 @@ class TransformersGenerationEngine:
         self._active = []
 
     def _fail(self, request: SampleRequest | AnswerRequest, error: SealError) -> None:
+        self._reads.forget(request.request_id)
         self._finished.append(RequestFailed(request_id=request.request_id, error=error, retryable=isinstance(error, StoreError)))
+
+
+def _adapter(request: SampleRequest | AnswerRequest) -> Path | None:
+    return request.adapter if isinstance(request, AnswerRequest) else None
 
 
 def _no_effect(job: GenerationJob) -> ReceiptError:
