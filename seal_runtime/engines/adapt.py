@@ -97,13 +97,16 @@ class BatchedAdaptEngine:
         self._admit()
         self._draw_ahead()
         num_active = len(self._active)
-        while self._can_train and len(self._active) == num_active and not self._exports.has_ended and time.monotonic() < deadline:
+        while self._can_train and len(self._active) == num_active and time.monotonic() < deadline:
+            if self._finished or self._exports.has_ended:
+                break
             try:
                 self._optimizer_step()
             except RuntimeError as error:  # out of memory, a kernel that fails: the step is lost, the engine is not
                 self._fail_active(error)
-        patience_seconds = 0.0 if self._can_train or self._finished else _PATIENCE_SECONDS
-        finished, self._finished = [*self._finished, *self._exports.ended(patience_seconds)], []
+        can_go_on = self._finished or self._waiting or self._active
+        finished = self._exports.ended(0.0 if can_go_on and not self._exports.is_full else _PATIENCE_SECONDS)
+        finished, self._finished = [*self._finished, *finished], []
         return finished
 
     def cancel(self, request_id: str) -> None:

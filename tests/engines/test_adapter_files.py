@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 from peft import PeftModel
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save, save_file
 
 from seal_runtime.engines.adapt import BatchedAdaptEngine
 from seal_runtime.engines.adapter_files import read_adapter, read_adapter_with_hash, write_adapter
@@ -102,6 +102,17 @@ def _break_tensor(folder, change):
     tensors = load_file(folder / "adapter_model.safetensors")
     change(tensors)
     save_file(tensors, folder / "adapter_model.safetensors")
+
+
+def test_files_are_those_of_safetensors_and_whoever_reads_one_reads_both(adapt_request, drain, tmp_path):
+    [folder] = _trained("tiny-llama", adapt_request, drain)
+    tensors, config = folder / "adapter_model.safetensors", folder / "adapter_config.json"
+    assert tensors.read_bytes() == save(load_file(tensors), metadata={"format": "pt"})
+    assert tensors.stat().st_mode == config.stat().st_mode
+    assert len(list(folder.iterdir())) == 2
+    (tmp_path / "taken" / "adapter_model.safetensors" / "in the way").mkdir(parents=True)
+    with pytest.raises(StoreError, match=r"cannot write the adapter to .*taken.*is the disk full"):
+        write_adapter(tmp_path / "taken", read_adapter(folder))
 
 
 @pytest.mark.parametrize(
