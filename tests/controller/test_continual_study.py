@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
+from chaotic_world import check_books
 from fake_world import World
-from test_chaos import check_books
 from test_joint_study import with_edits
 from toy_task import ToyTask, do_job, toy_topology
 

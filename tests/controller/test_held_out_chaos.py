@@ -4,10 +4,10 @@ import random
 from typing import Any
 
 import pytest
+from chaotic_world import TIGHT, check_books, play
 from fake_world import World
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from test_chaos import TIGHT, check_books, play
 from test_exhaustive import ROLES, copies, key_of, steps
 from toy_task import ToyTask, toy_topology
 

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from chaotic_world import check_books
 from fake_world import FakeAgent, World
-from test_chaos import check_books
 from toy_task import ToyTask, do_job, toy_topology
 
 from protocol.jobs import AdaptJob, EvaluateJob, ProposeJob, TrainingSequence
