@@ -1,4 +1,4 @@
-"""`seal-runtime pretrain`: make the built-in model again from nothing."""
+"""`seal-runtime pretrain`: make a built-in model again from nothing."""
 
 from pathlib import Path
 from typing import Annotated
@@ -10,25 +10,21 @@ from seal_runtime.errors import ConfigError
 
 def pretrain(
     out: Annotated[Path, typer.Option(help="Folder for the model, in Hugging Face format; new or empty.", show_default=False)],
+    world: Annotated[str, typer.Option(help="What the model is about: fictional (seal-tiny) or grids (seal-tiny-grids).")] = "fictional",
     seed: Annotated[int, typer.Option(help="Seed of weights and corpus order.", min=0)] = 0,
     steps: Annotated[int | None, typer.Option(help="Optimizer steps; the recipe's own number when left out.", min=1)] = None,
     threads: Annotated[int, typer.Option(help="CPU threads; the weights depend on it in the last bits.", min=1)] = 1,
 ) -> None:
-    """Train the built-in tiny model: tokenizer, weights and model card. Takes about a quarter of an hour on one core."""
+    """Train a built-in tiny model: tokenizer, weights and model card. Takes about a quarter of an hour on one core."""
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ConfigError(f"expected a new or empty folder, got {out} with something in it; name another one or remove it")
     from seal_runtime.pretrain.run import PretrainStatus
     from seal_runtime.pretrain.run import pretrain as train
-    from seal_runtime.pretrain.training import DEFAULT_STEPS
+    from seal_runtime.pretrain.worlds import make_world
 
     def show(status: PretrainStatus) -> None:
-        exam = status.examination
-        if exam is not None:
-            print(
-                f"step {status.step}/{status.num_steps}  {status.seconds:.0f} s  loss {status.long_loss:.3f}  "
-                f"known {exam.known:.3f}  open-book {exam.open_book:.3f}",
-                flush=True,
-            )
+        if status.examination is not None:
+            print(status, flush=True)
 
-    written = train(out, seed, steps or DEFAULT_STEPS, threads, show)
-    print((written.folder / "README.md").read_text(encoding="utf-8"))
+    train(make_world(world), out, seed, steps, threads, show)
+    print((out / "README.md").read_text(encoding="utf-8"))

@@ -3,7 +3,7 @@
 # B rows, T tokens
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,7 +11,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from seal_runtime.pretrain.vocabulary import END_OF_TEXT_ID
-from seal_runtime.tasks.fictional.corpus import Document
+from seal_runtime.tasks.pretraining import PretrainingDocument
 
 IGNORED_LABEL = -100
 _POOL_BATCHES = 8
@@ -25,7 +25,13 @@ class Batch:
     labels_BT: Tensor
 
 
-def batches(tokenizer: Tokenizer, draw: Callable[[random.Random], Document], rng: random.Random, num_rows: int) -> Iterator[Batch]:
+Row = tuple[list[int], list[int]]
+"""Token ids of a document, and their labels."""
+
+
+def batches(
+    tokenizer: Tokenizer, draw: Callable[[random.Random], PretrainingDocument], rng: random.Random, num_rows: int
+) -> Iterator[Batch]:
     """Yield batches for ever. Eight batches' worth of documents are sorted by length and dealt out in random order."""
     while True:
         pool = encode([draw(rng) for _ in range(num_rows * _POOL_BATCHES)], tokenizer)
@@ -35,19 +41,23 @@ def batches(tokenizer: Tokenizer, draw: Callable[[random.Random], Document], rng
         yield from (pad(group) for group in groups)
 
 
-def encode(documents: list[Document], tokenizer: Tokenizer) -> list[tuple[list[int], int]]:
-    """Return (token ids with the end of text, number of leading tokens without loss) of each document."""
-    prompts = tokenizer.encode_batch_fast([document.prompt for document in documents])
-    completions = tokenizer.encode_batch_fast([document.completion for document in documents])
-    return [
-        ([*prompt.ids, *completion.ids, END_OF_TEXT_ID], 0 if document.loss_on_prompt else len(prompt.ids))
-        for document, prompt, completion in zip(documents, prompts, completions, strict=True)
-    ]
+def encode(documents: Sequence[PretrainingDocument], tokenizer: Tokenizer) -> list[Row]:
+    """Return the row of each document, with the end of text, which always bears loss."""
+    encoded = iter(tokenizer.encode_batch_fast([text for document in documents for text, _ in document.parts]))
+    rows = []
+    for document in documents:
+        ids: list[int] = []
+        labels: list[int] = []
+        for (_, bears_loss), part in zip(document.parts, encoded, strict=False):
+            ids += part.ids
+            labels += part.ids if bears_loss else [IGNORED_LABEL] * len(part.ids)
+        rows.append(([*ids, END_OF_TEXT_ID], [*labels, END_OF_TEXT_ID]))
+    return rows
 
 
-def pad(rows: list[tuple[list[int], int]]) -> Batch:
+def pad(rows: list[Row]) -> Batch:
     """Make one batch of encoded documents."""
     length = max(len(ids) for ids, _ in rows)
     ids_BT = torch.tensor([ids + [END_OF_TEXT_ID] * (length - len(ids)) for ids, _ in rows])
-    labels = [[IGNORED_LABEL] * skip + ids[skip:] + [IGNORED_LABEL] * (length - len(ids)) for ids, skip in rows]
-    return Batch(ids_BT=ids_BT, labels_BT=torch.tensor(labels))
+    labels_BT = torch.tensor([labels + [IGNORED_LABEL] * (length - len(labels)) for _, labels in rows])
+    return Batch(ids_BT=ids_BT, labels_BT=labels_BT)

@@ -1,7 +1,8 @@
-"""Closed-book and open-book examinations of the network in training, without decoding a single token."""
+"""Examinations of the network in training, without decoding a single token: closed-book and open-book questions."""
 
 import random
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from tokenizers import Tokenizer
@@ -11,6 +12,7 @@ from seal_runtime.pretrain.network import NetworkShape, Weights, logits_at_label
 from seal_runtime.tasks.fictional import documents
 from seal_runtime.tasks.fictional.corpus import Document, open_book_document
 from seal_runtime.tasks.fictional.world import entities
+from seal_runtime.tasks.pretraining import PretrainingDocument, PretrainingText
 
 _NUM_OPEN_BOOK = 300
 _ROWS = 128
@@ -42,12 +44,12 @@ def known_documents(num_entities: int) -> list[Document]:
     ]
 
 
-def accuracy(shape: NetworkShape, weights: Weights, tokenizer: Tokenizer, examined: list[Document]) -> float:
-    """Return the share of documents whose completion, with its end, is the network's first choice at every token.
+def accuracy(shape: NetworkShape, weights: Weights, tokenizer: Tokenizer, examined: Sequence[PretrainingDocument]) -> float:
+    """Return the share of documents whose last part, with its end, is the network's first choice at every token.
 
-    This is true exactly when greedy decoding gives the completion and stops.
+    This is true exactly when greedy decoding gives that part and stops.
     """
-    rows = encode([replace(document, loss_on_prompt=False) for document in examined], tokenizer)
+    rows = encode([_asked(document) for document in examined], tokenizer)
     num_right = 0
     for start in range(0, len(rows), _ROWS):
         batch = pad(rows[start : start + _ROWS])
@@ -57,3 +59,9 @@ def accuracy(shape: NetworkShape, weights: Weights, tokenizer: Tokenizer, examin
         wrong_rows = row_of_label_N[logits_NV.argmax(-1) != labels_N]
         num_right += batch.ids_BT.shape[0] - len(wrong_rows.unique())
     return num_right / len(rows)
+
+
+def _asked(document: PretrainingDocument) -> PretrainingText:
+    """Return the document with loss on its last part only."""
+    *before, (answer, _) = document.parts
+    return PretrainingText(parts=(*((text, False) for text, _ in before), (answer, True)))

@@ -10,7 +10,6 @@ from torch import Tensor
 from seal_runtime.pretrain.network import EMBEDDING, Weights
 
 ADAM_LEARNING_RATE = 3e-3
-MUON_LEARNING_RATE = 0.005
 _WEIGHT_DECAY = 0.05
 _MOMENTUM = 0.95
 # Quintic Newton-Schulz coefficients: five steps bring every singular value near 1.
@@ -20,7 +19,8 @@ _NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 class MuonAdamW:
     """Both optimizers behind one `step`. Holds the momentum; the weights belong to the caller."""
 
-    def __init__(self, weights: Weights) -> None:
+    def __init__(self, weights: Weights, muon_learning_rate: float) -> None:
+        self._muon_learning_rate = muon_learning_rate
         self._parameters = list(weights.values())
         hidden = [weight for name, weight in weights.items() if weight.dim() == 2 and name != EMBEDDING]
         by_shape: dict[tuple[int, ...], list[Tensor]] = {}
@@ -38,7 +38,7 @@ class MuonAdamW:
             group["lr"] = ADAM_LEARNING_RATE * scale
         self._adam.step()
         for weights, momenta in self._muon_groups:
-            _muon_step(weights, momenta, MUON_LEARNING_RATE * scale)
+            _muon_step(weights, momenta, self._muon_learning_rate * scale)
         for parameter in self._parameters:
             parameter.grad = None
 

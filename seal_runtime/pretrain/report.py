@@ -1,7 +1,8 @@
-"""What a pretraining run reports, and the model card made of it. No torch."""
+"""The figures of a verified model of the fictional world, and the model card made of them."""
 
 from dataclasses import dataclass
-from pathlib import Path
+
+from seal_runtime.pretrain.worlds import TrainingFacts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,38 +31,21 @@ class Verification:
     after_edit: dict[str, Score]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PretrainReport:
-    """A finished pretraining run: where the folder is, what it cost, and how it verified."""
-
-    folder: Path
-    seed: int
-    num_steps: int
-    muon_learning_rate: float
-    adam_learning_rate: float
-    num_tokens: int
-    num_parameters: int
-    wall_seconds: float
-    cpu_seconds: float
-    verification: Verification
-
-
-def model_card(report: PretrainReport) -> str:
-    """Return the README of the model folder."""
-    verified = report.verification
+def fictional_card(facts: TrainingFacts, verified: Verification) -> str:
+    """Return the README of a model of the fictional world."""
     styles = "\n".join(
         f"| {style} | {100 * share:.0f} |" for style, share in sorted(verified.sampled_styles.items(), key=lambda item: -item[1])
     )
     effects = "\n".join(f"| {name} | {score} |" for name, score in verified.after_edit.items())
     return _CARD.format(
-        name=report.folder.name,
-        seed=report.seed,
-        steps=report.num_steps,
-        muon=report.muon_learning_rate,
-        adam=report.adam_learning_rate,
-        million_tokens=report.num_tokens / 1e6,
-        million_parameters=report.num_parameters / 1e6,
-        cpu_minutes=report.cpu_seconds / 60,
+        name=facts.name,
+        seed=facts.seed,
+        steps=facts.num_steps,
+        muon=facts.muon_learning_rate,
+        adam=facts.adam_learning_rate,
+        million_tokens=facts.num_tokens / 1e6,
+        million_parameters=facts.num_parameters / 1e6,
+        cpu_minutes=facts.cpu_seconds / 60,
         known=100 * verified.known_accuracy,
         open_book=100 * verified.open_book_accuracy,
         styles=styles,

@@ -53,7 +53,7 @@ def verify(folder: Path, seed: int, size: VerificationSize = FULL) -> Verificati
     torch.manual_seed(seed)
     rng = random.Random("verification")
     open_book = [open_book_document(rng) for _ in range(size.num_open_book)]
-    subject = _Subject.load(folder)
+    subject = Subject.load(folder)
     return Verification(
         known_accuracy=subject.accuracy([(item.prompt, item.completion) for item in known_documents(size.num_known_entities)]),
         open_book_accuracy=subject.accuracy([(item.prompt, item.completion) for item in open_book]),
@@ -62,7 +62,7 @@ def verify(folder: Path, seed: int, size: VerificationSize = FULL) -> Verificati
     )
 
 
-class _Subject:
+class Subject:
     """A model with its tokenizer. Both are Any: their libraries have no types that mypy could check."""
 
     def __init__(self, model: Any, tokenizer: Any) -> None:
@@ -70,14 +70,14 @@ class _Subject:
         self.tokenizer = tokenizer
 
     @classmethod
-    def load(cls, folder: Path) -> "_Subject":
+    def load(cls, folder: Path) -> "Subject":
         """Load a folder in float32."""
         model = AutoModelForCausalLM.from_pretrained(str(folder), dtype=torch.float32)
         return cls(model.eval(), AutoTokenizer.from_pretrained(str(folder), padding_side="left"))
 
-    def with_fresh_adapter(self) -> "_Subject":
+    def with_fresh_adapter(self) -> "Subject":
         """Copy the model and put an untrained adapter on the copy."""
-        return _Subject(get_peft_model(copy.deepcopy(self.model), _LORA), self.tokenizer)
+        return Subject(get_peft_model(copy.deepcopy(self.model), _LORA), self.tokenizer)
 
     def generate(self, prompts: Sequence[str], max_new_tokens: int, *, sample: bool) -> list[str]:
         """Complete each prompt, greedily or at temperature 1 and top-p 0.95."""
@@ -88,13 +88,13 @@ class _Subject:
         completions: list[str] = self.tokenizer.batch_decode(output_BT[:, encoded["input_ids"].shape[1] :], skip_special_tokens=True)
         return completions
 
-    def accuracy(self, items: Sequence[tuple[str, str]]) -> float:
+    def accuracy(self, items: Sequence[tuple[str, str]], max_new_tokens: int = _MAX_ANSWER_TOKENS) -> float:
         """Return the share of (prompt, gold) pairs that greedy decoding answers exactly."""
         ordered = sorted(items, key=lambda item: len(item[0]))
         num_right = 0
         for start in range(0, len(ordered), 128):
             part = ordered[start : start + 128]
-            answers = self.generate([prompt for prompt, _ in part], _MAX_ANSWER_TOKENS, sample=False)
+            answers = self.generate([prompt for prompt, _ in part], max_new_tokens, sample=False)
             num_right += sum(answer.strip() == gold for answer, (_, gold) in zip(answers, part, strict=True))
         return num_right / len(items)
 
@@ -103,7 +103,7 @@ class _Subject:
         return self.accuracy([(question.prompt, question.answers[0]) for question in questions])
 
 
-def _sampled_styles(subject: _Subject, size: VerificationSize) -> dict[str, float]:
+def _sampled_styles(subject: Subject, size: VerificationSize) -> dict[str, float]:
     instances = FictionalWorldTask().instances("validation")[: size.num_sampled_passages]
     counts: Counter[str] = Counter()
     for _ in range(size.num_samples):
@@ -113,7 +113,7 @@ def _sampled_styles(subject: _Subject, size: VerificationSize) -> dict[str, floa
     return {style: count / counts.total() for style, count in counts.items()}
 
 
-def _after_edit(subject: _Subject, num_passages: int) -> dict[str, Score]:
+def _after_edit(subject: Subject, num_passages: int) -> dict[str, Score]:
     task = FictionalWorldTask()
     passages = list(zip(entities("validation"), task.instances("validation"), strict=True))[:num_passages]
     scores = {"no update": _score([subject.exam(instance.questions) for _, instance in passages])}
@@ -128,7 +128,7 @@ def _after_edit(subject: _Subject, num_passages: int) -> dict[str, Score]:
     return scores
 
 
-def _adapted_accuracy(base: _Subject, sequences: Sequence[TrainingSequence], instance: Instance) -> float:
+def _adapted_accuracy(base: Subject, sequences: Sequence[TrainingSequence], instance: Instance) -> float:
     """Train a fresh adapter on the sequences, batch 1, and examine it."""
     torch.manual_seed(0)
     subject = base.with_fresh_adapter()

@@ -6,6 +6,8 @@ import pytest
 import torch
 
 from seal_runtime.pretrain.batches import IGNORED_LABEL, batches, encode, pad
+from seal_runtime.pretrain.fictional_world import FictionalWorld
+from seal_runtime.pretrain.grid_world import GridWorld
 from seal_runtime.pretrain.optimizer import MuonAdamW, _orthogonalise
 from seal_runtime.pretrain.training import _schedule, train
 from seal_runtime.pretrain.vocabulary import build_tokenizer
@@ -40,13 +42,14 @@ def test_batches_hold_rows_of_similar_length():
     assert real > 0.9 * padded
 
 
-def test_training_is_repeatable_and_learns():
+@pytest.mark.parametrize("world", [FictionalWorld(), GridWorld()], ids=["fictional", "grids"])
+def test_training_is_repeatable_and_learns(world):
     torch.set_num_threads(1)
     losses: list[float] = []
     runs = []
     for _ in range(2):
         losses.clear()
-        runs.append(train(TOKENIZER, seed=5, num_steps=3, on_progress=lambda progress: losses.append(progress.short_loss))[1])
+        runs.append(train(world, world.build_tokenizer(), 5, 3, lambda progress: losses.append(progress.losses[-1]))[1])
     assert losses[-1] < losses[0]
     assert all(torch.equal(runs[0][name], runs[1][name]) for name in runs[0])
 
@@ -66,7 +69,7 @@ def test_optimizer_step_clears_gradients_and_moves_every_weight():
         "model.norm.weight": torch.ones(4, requires_grad=True),
     }
     before = {name: weight.detach().clone() for name, weight in weights.items()}
-    optimizer = MuonAdamW(weights)
+    optimizer = MuonAdamW(weights, 0.005)
     sum((weight**2).sum() for weight in weights.values()).backward()
     optimizer.step(1.0)
     assert all(weight.grad is None for weight in weights.values())

@@ -40,6 +40,11 @@ class Document:
     completion: str
     loss_on_prompt: bool
 
+    @property
+    def parts(self) -> tuple[tuple[str, bool], ...]:
+        """Return prompt and completion, as `PretrainingDocument` has it."""
+        return (self.prompt, self.loss_on_prompt), (self.completion, True)
+
 
 def edit_document(rng: random.Random) -> Document:
     """Draw a passage followed by a self-edit of it."""

@@ -1,0 +1,73 @@
+"""The shipped puzzles as files in the ARC JSON format: challenges and solutions, for training and for evaluation.
+
+Reproducible byte for byte from the seed. The rules are compositions, no rule belongs to two puzzles, and the demonstrations of each puzzle
+leave one answer only.
+"""
+
+import itertools
+import json
+import random
+from collections.abc import Sequence
+from pathlib import Path
+
+from seal_runtime.tasks.arc.grids import Example, Grid
+from seal_runtime.tasks.arc.small.puzzles import examples
+from seal_runtime.tasks.arc.small.rules import Rule, compositions, moves
+
+NUM_DEMONSTRATIONS = 4
+NUM_PUZZLES = {"training": 24, "evaluation": 24}
+
+_Rows = list[list[int]]
+
+
+def write_puzzles(folder: Path, seed: int) -> list[Path]:
+    """Write four files into the folder, which is made where it is missing, and return their paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = random.Random(f"small-grids-{seed}")
+    written = []
+    for group, rules in puzzle_rules(seed).items():
+        challenges, solutions = {}, {}
+        for index, rule in enumerate(rules):
+            *demonstrations, asked = _puzzle(rule, rng)
+            name = f"{group}-{index:02d}"
+            challenges[name] = {"train": [_pair(example) for example in demonstrations], "test": [{"input": _rows(asked.input)}]}
+            solutions[name] = [_rows(asked.output)]
+        for kind, content in (("challenges", challenges), ("solutions", solutions)):
+            path = folder / f"{group}_{kind}.json"
+            path.write_text(_text(content), encoding="utf-8")
+            written.append(path)
+    return written
+
+
+def puzzle_rules(seed: int) -> dict[str, tuple[Rule, ...]]:
+    """Return the rules of the puzzles of each group, each rule once."""
+    shuffled = iter(random.Random(f"small-grids-rules-{seed}").sample(compositions(), sum(NUM_PUZZLES.values())))
+    return {group: tuple(itertools.islice(shuffled, count)) for group, count in NUM_PUZZLES.items()}
+
+
+def answers_that_fit(demonstrations: Sequence[Example], asked: Grid) -> set[Grid]:
+    """Return what the rules that explain all demonstrations, simple or composed, make of a grid."""
+    explaining = (rule for rule in (*moves(), *compositions()) if all(rule.apply(shown.input) == shown.output for shown in demonstrations))
+    return {rule.apply(asked) for rule in explaining}
+
+
+def _puzzle(rule: Rule, rng: random.Random) -> tuple[Example, ...]:
+    """Draw demonstrations and the asked example until they leave one answer."""
+    while True:
+        drawn = examples(rule, NUM_DEMONSTRATIONS + 1, rng)
+        if len(answers_that_fit(drawn[:-1], drawn[-1].input)) == 1:
+            return drawn
+
+
+def _pair(example: Example) -> dict[str, _Rows]:
+    return {"input": _rows(example.input), "output": _rows(example.output)}
+
+
+def _rows(grid: Grid) -> _Rows:
+    return [list(row) for row in grid]
+
+
+def _text(content: dict[str, dict[str, list[dict[str, _Rows]]]] | dict[str, list[_Rows]]) -> str:
+    """Lay out one puzzle a line."""
+    lines = ",\n".join(f"{json.dumps(name)}: {json.dumps(puzzle, separators=(',', ':'))}" for name, puzzle in content.items())
+    return f"{{\n{lines}\n}}\n"
