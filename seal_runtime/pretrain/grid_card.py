@@ -42,8 +42,8 @@ task: any text encodes and decodes.
 
 ## Data
 
-No human text and no other model's output: `seal_runtime/tasks/arc/small/` generates puzzles on grids of 3 x 3 with simple rules (mirror,
-turn, transpose, roll, shift, paint), and requests for a self-edit answered by configurations drawn at random, one in ten of them no JSON.
+No human text and no other model's output: `seal_runtime/tasks/arc/small/` generates puzzles on grids of 2 x 2 with simple rules (mirror,
+turn, transpose, shift, swap, paint), and requests for a self-edit answered by configurations drawn at random, one in ten of them no JSON.
 Rules composed of two simple ones, which all shipped puzzles have, never occur in pretraining.
 
 ## Training
@@ -67,8 +67,8 @@ What training on the demonstrations does, and what the policy learns from it: `d
 
 ## Limits
 
-It knows grids of three rows and columns and the rules above, and follows no instructions. Use it to try, test and measure the runtime, for
-nothing else.
+It knows grids of two rows and two columns and the rules above, and follows no instructions. Use it to try, test and measure the runtime,
+for nothing else.
 
 Licence: Apache-2.0, like the project.
 """

@@ -1,7 +1,8 @@
 """Build the tokenizer of the small grids: one token a cell, one for each fixed text and each value of a self-edit, and the 256 bytes.
 
 A text is cut into the pieces that the task's own texts consist of; whatever lies between is spelled in bytes, so any text encodes and
-decodes. A cell is a token together with what stands before it (`[[1`, ` 1`, a new row's `]\\n [1`), so a grid of 3 x 3 takes ten tokens.
+decodes. A cell is a token together with what stands before it (`[[1`, ` 1`, a new row's `]\\n [1`), so an output of 2 x 2 cells takes
+five tokens.
 """
 
 import json

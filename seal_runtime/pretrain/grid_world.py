@@ -1,6 +1,6 @@
 """The world of small grids, as pretraining sees it.
 
-Each step sees 48 puzzles of simple rules and 8 requests for self-edits with their answers.
+Each step sees 64 puzzles of simple rules and 8 requests for self-edits with their answers.
 """
 
 import random
@@ -18,7 +18,7 @@ from seal_runtime.pretrain.network import NetworkShape, Weights
 from seal_runtime.pretrain.worlds import TrainingFacts, WeightedBatch
 from seal_runtime.tasks.arc.small import corpus
 
-_PUZZLE_ROWS = 48
+_PUZZLE_ROWS = 64
 _EDIT_ROWS = 8
 _EDIT_SHARE = 0.1
 _NUM_EXAMINED = 96
@@ -27,7 +27,7 @@ _NUM_EXAMINED = 96
 class GridWorld:
     """Made for `seal-tiny-grids`. `size` says how much the verification measures."""
 
-    default_steps = 1600
+    default_steps = 900
     muon_learning_rate = 0.01
 
     def __init__(self, size: GridVerificationSize = FULL) -> None:

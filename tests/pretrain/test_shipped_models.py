@@ -10,17 +10,17 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from seal_runtime.errors import ConfigError
 from seal_runtime.models import BUILTIN_MODELS, builtin_model_path
-from seal_runtime.pretrain.examination import examine
 from seal_runtime.pretrain.network import NetworkShape
-from seal_runtime.pretrain.vocabulary import build_tokenizer
+from seal_runtime.pretrain.worlds import make_world
 
 MODELS = pytest.mark.parametrize("name", BUILTIN_MODELS)
+WORLD = {"seal-tiny": "fictional", "seal-tiny-seed1": "fictional", "seal-tiny-grids": "grids"}
 
 
 @MODELS
 def test_shipped_tokenizer_is_the_one_that_the_code_builds(name):
     shipped = Tokenizer.from_file(str(builtin_model_path(name) / "tokenizer.json"))
-    assert shipped.to_str() == build_tokenizer().to_str()
+    assert shipped.to_str() == make_world(WORLD[name]).build_tokenizer().to_str()
 
 
 @MODELS
@@ -52,15 +52,29 @@ def test_shipped_model_is_small_and_has_a_card(name):
     assert "/" not in json.loads((folder / "config.json").read_text()).get("_name_or_path", "")
 
 
-@MODELS
-def test_shipped_model_knows_its_facts_and_reads_passages(name):
+@pytest.mark.parametrize(
+    ("name", "at_least"),
+    [
+        ("seal-tiny", {"known": 0.97, "open-book": 0.95}),
+        ("seal-tiny-seed1", {"known": 0.97, "open-book": 0.95}),
+        ("seal-tiny-grids", {"simple": 0.8}),
+    ],
+)
+def test_shipped_model_knows_what_pretraining_taught(name, at_least):
+    result = examined(name)
+    assert {subject: result[subject] for subject, share in at_least.items() if result[subject] < share} == {}
+
+
+def test_shipped_grids_model_does_not_know_composed_rules():
+    assert examined("seal-tiny-grids")["composed"] < 0.3
+
+
+def examined(name):
     torch.set_num_threads(1)
     folder = builtin_model_path(name)
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     weights = {key: tensor.float() for key, tensor in load_file(folder / "model.safetensors").items()}
-    result = examine(NetworkShape(vocabulary=tokenizer.get_vocab_size()), weights, tokenizer, num_known_entities=40)
-    assert result.known >= 0.97
-    assert result.open_book >= 0.95
+    return make_world(WORLD[name]).examine(NetworkShape(vocabulary=tokenizer.get_vocab_size()), weights, tokenizer)
 
 
 @pytest.mark.parametrize(("name", "nearest"), [("seal-tinny", "'seal-tiny'"), ("seal-tiny-seed2", "'seal-tiny-seed1'"), ("", "'seal-tiny")])

@@ -15,6 +15,8 @@ from seal_runtime.tasks.arc.small.puzzles import examples
 from seal_runtime.tasks.arc.small.rules import Rule, compositions, moves
 
 NUM_DEMONSTRATIONS = 4
+# Two attempts at one small grid succeed by luck too often; a puzzle counts only when all its test inputs are right.
+NUM_TESTS = 4
 NUM_PUZZLES = {"training": 24, "evaluation": 24}
 
 _Rows = list[list[int]]
@@ -28,10 +30,13 @@ def write_puzzles(folder: Path, seed: int) -> list[Path]:
     for group, rules in puzzle_rules(seed).items():
         challenges, solutions = {}, {}
         for index, rule in enumerate(rules):
-            *demonstrations, asked = _puzzle(rule, rng)
+            demonstrations, tests = _puzzle(rule, rng)
             name = f"{group}-{index:02d}"
-            challenges[name] = {"train": [_pair(example) for example in demonstrations], "test": [{"input": _rows(asked.input)}]}
-            solutions[name] = [_rows(asked.output)]
+            challenges[name] = {
+                "train": [_pair(example) for example in demonstrations],
+                "test": [{"input": _rows(asked.input)} for asked in tests],
+            }
+            solutions[name] = [_rows(asked.output) for asked in tests]
         for kind, content in (("challenges", challenges), ("solutions", solutions)):
             path = folder / f"{group}_{kind}.json"
             path.write_text(_text(content), encoding="utf-8")
@@ -51,12 +56,14 @@ def answers_that_fit(demonstrations: Sequence[Example], asked: Grid) -> set[Grid
     return {rule.apply(asked) for rule in explaining}
 
 
-def _puzzle(rule: Rule, rng: random.Random) -> tuple[Example, ...]:
-    """Draw demonstrations and the asked example until they leave one answer."""
+def _puzzle(rule: Rule, rng: random.Random) -> tuple[tuple[Example, ...], tuple[Example, ...]]:
+    """Draw demonstrations and test inputs, all different, until the former leave one answer to each of the latter."""
     while True:
-        drawn = examples(rule, NUM_DEMONSTRATIONS + 1, rng)
-        if len(answers_that_fit(drawn[:-1], drawn[-1].input)) == 1:
-            return drawn
+        drawn = examples(rule, NUM_DEMONSTRATIONS + NUM_TESTS, rng)
+        demonstrations, tests = drawn[:NUM_DEMONSTRATIONS], drawn[NUM_DEMONSTRATIONS:]
+        all_differ = len({example.input for example in drawn}) == len(drawn)
+        if all_differ and all(len(answers_that_fit(demonstrations, asked.input)) == 1 for asked in tests):
+            return demonstrations, tests
 
 
 def _pair(example: Example) -> dict[str, _Rows]:

@@ -1,7 +1,7 @@
 """The rules of the small grids: simple ones, which pretraining shows, and compositions of two, which it never does.
 
-A rule maps a square grid to one of the same size. A composition that acts like a simple rule counts as none (`compositions` leaves it
-out), so that the rule of a shipped puzzle never occurs in the pretraining corpus.
+A rule maps a grid of two rows and two columns to another. A composition that acts like a simple rule counts as none (`compositions`
+leaves it out), so that the rule of a shipped puzzle never occurs in the pretraining corpus.
 """
 
 import random
@@ -40,7 +40,7 @@ def simple_rule(rng: random.Random) -> Rule:
 
 @cache
 def moves() -> tuple[Rule, ...]:
-    """Return the simple rules that move cells: the symmetries of the square, and steps with and without wrapping round."""
+    """Return the simple rules that move cells: the symmetries of the square, shifts, and swaps of two neighbours."""
     return (*_symmetries(), *_shifts(), *_swaps())
 
 
@@ -60,7 +60,7 @@ def painters() -> tuple[Rule, ...]:
 
 @cache
 def compositions() -> tuple[Rule, ...]:
-    """Return every composition of two moves that is no move itself and keeps at least six cells; each action once."""
+    """Return every composition of two moves that is no move itself and keeps at least two cells; each action once."""
     seen = {rule.apply(PROBE) for rule in moves()}
     found = []
     for first in moves():
