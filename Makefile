@@ -72,6 +72,7 @@ docs: $(VENV)/.installed
 
 model: $(VENV)/.installed
 	$(BIN)/seal-runtime pretrain --seed 0 --out build/seal-tiny
+	$(BIN)/seal-runtime pretrain --world grids --seed 0 --out build/seal-tiny-grids
 
 clean:
 	rm -rf $(VENV) $(VLLM_VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache

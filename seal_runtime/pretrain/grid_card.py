@@ -16,7 +16,7 @@ def grid_card(facts: TrainingFacts, verified: GridVerification) -> str:
         million_parameters=facts.num_parameters / 1e6,
         cpu_minutes=facts.cpu_seconds / 60,
         simple=100 * verified.simple_accuracy,
-        composed=100 * verified.composed_accuracy,
+        hard=100 * verified.hard_accuracy,
         valid=100 * verified.valid_edits,
         num_puzzles=verified.num_puzzles,
         num_edits=verified.num_edits,
@@ -43,8 +43,9 @@ task: any text encodes and decodes.
 ## Data
 
 No human text and no other model's output: `seal_runtime/tasks/arc/small/` generates puzzles on grids of 2 x 2 with simple rules (mirror,
-turn, transpose, shift, swap, paint), and requests for a self-edit answered by configurations drawn at random, one in ten of them no JSON.
-Rules composed of two simple ones, which all shipped puzzles have, never occur in pretraining.
+turn, transpose, shift, paint a row or column), and requests for a self-edit answered by configurations drawn at random, one in ten of
+them no JSON. The hard rules of the shipped puzzles (compositions of these and of swaps that act like none of them) never occur in
+pretraining.
 
 ## Training
 
@@ -59,7 +60,7 @@ float32. Another machine's arithmetic gives slightly other weights.
 | in context, four demonstrations, greedy (n = {num_puzzles}) | % right |
 |---|---|
 | simple rules | {simple:.1f} |
-| compositions | {composed:.1f} |
+| hard rules | {hard:.1f} |
 
 Sampled self-edits that are JSON (temperature 1, top-p 0.95, n = {num_edits}): {valid:.0f} %.
 

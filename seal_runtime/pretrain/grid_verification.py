@@ -37,7 +37,7 @@ class GridVerification:
     """Figures of the saved float16 folder: shares of puzzles answered, and of sampled self-edits that are JSON."""
 
     simple_accuracy: float
-    composed_accuracy: float
+    hard_accuracy: float
     valid_edits: float
     num_puzzles: int
     num_edits: int
@@ -49,7 +49,7 @@ def verify_grids(folder: Path, seed: int, size: GridVerificationSize = FULL) -> 
     subject = Subject.load(folder)
     return GridVerification(
         simple_accuracy=_accuracy(subject, simple_puzzles(size.num_puzzles)),
-        composed_accuracy=_accuracy(subject, composed_puzzles(size.num_puzzles)),
+        hard_accuracy=_accuracy(subject, hard_puzzles(size.num_puzzles)),
         valid_edits=_valid_edits(subject, size.num_edits),
         num_puzzles=size.num_puzzles,
         num_edits=size.num_edits,
@@ -61,8 +61,8 @@ def simple_puzzles(count: int) -> list[PretrainingText]:
     return _puzzles(moves(), count)
 
 
-def composed_puzzles(count: int) -> list[PretrainingText]:
-    """Return fresh puzzles of the compositions of the shipped training puzzles; the rules of the evaluation puzzles are left alone."""
+def hard_puzzles(count: int) -> list[PretrainingText]:
+    """Return fresh puzzles of the hard rules of the shipped training puzzles; those of the evaluation puzzles are left alone."""
     return _puzzles(puzzle_rules(0)["training"], count)
 
 

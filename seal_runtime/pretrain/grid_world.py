@@ -12,7 +12,7 @@ from tokenizers import Tokenizer
 from seal_runtime.pretrain.batches import batches
 from seal_runtime.pretrain.examination import accuracy
 from seal_runtime.pretrain.grid_card import grid_card
-from seal_runtime.pretrain.grid_verification import FULL, GridVerificationSize, composed_puzzles, simple_puzzles, verify_grids
+from seal_runtime.pretrain.grid_verification import FULL, GridVerificationSize, hard_puzzles, simple_puzzles, verify_grids
 from seal_runtime.pretrain.grid_vocabulary import build_grid_tokenizer
 from seal_runtime.pretrain.network import NetworkShape, Weights
 from seal_runtime.pretrain.worlds import TrainingFacts, WeightedBatch
@@ -45,10 +45,10 @@ class GridWorld:
             yield WeightedBatch(batch=next(puzzles), share=1 - _EDIT_SHARE), WeightedBatch(batch=next(edits), share=_EDIT_SHARE)
 
     def examine(self, shape: NetworkShape, weights: Weights, tokenizer: Tokenizer) -> dict[str, float]:
-        """Ask puzzles of simple rules, and of compositions, without any training on them."""
+        """Ask puzzles of simple rules, and of hard ones, without any training on them."""
         return {
             "simple": accuracy(shape, weights, tokenizer, simple_puzzles(_NUM_EXAMINED)),
-            "composed": accuracy(shape, weights, tokenizer, composed_puzzles(_NUM_EXAMINED)),
+            "hard": accuracy(shape, weights, tokenizer, hard_puzzles(_NUM_EXAMINED)),
         }
 
     def model_card(self, folder: Path, facts: TrainingFacts) -> str:

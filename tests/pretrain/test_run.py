@@ -23,7 +23,7 @@ WORLDS = pytest.mark.parametrize(
     ("world", "rows"),
     [
         (FictionalWorld(SMALL), ["no update", "passage only", "qa", "atomic", "rewrite", "copy", "vague", "partial", "wrong"]),
-        (GridWorld(SMALL_GRIDS), ["simple rules", "compositions"]),
+        (GridWorld(SMALL_GRIDS), ["simple rules", "hard rules"]),
     ],
     ids=["fictional", "grids"],
 )

@@ -14,7 +14,7 @@ from seal_runtime.tasks.arc.prompts import parse_answer
 from seal_runtime.tasks.arc.self_edits import ArcEdit, parse_edit
 from seal_runtime.tasks.arc.small.corpus import edit_document, puzzle_document
 from seal_runtime.tasks.arc.small.files import NUM_PUZZLES, answers_that_fit, write_puzzles
-from seal_runtime.tasks.arc.small.rules import PROBE, compositions, moves, painters
+from seal_runtime.tasks.arc.small.rules import PROBE, hard_rules, moves, painters
 from seal_runtime.tasks.arc.small.self_edits import self_edit
 
 SHIPPED = Path(__file__).resolve().parents[3] / "examples" / "data" / "small-grids"
@@ -56,16 +56,16 @@ def test_the_demonstrations_of_a_shipped_puzzle_leave_its_solution_only(group):
 
 def test_no_rule_is_in_two_puzzles():
     puzzles = [puzzle for group in NUM_PUZZLES for puzzle in shipped_puzzles(group)]
-    explaining = [{rule.name for rule in compositions() if explains(rule, puzzle.demonstrations)} for puzzle in puzzles]
+    explaining = [{rule.name for rule in hard_rules() if explains(rule, puzzle.demonstrations)} for puzzle in puzzles]
     assert all(len(names) == 1 for names in explaining)
     assert len(set.union(*explaining)) == len(puzzles)
 
 
-def test_no_composition_acts_like_a_simple_rule():
+def test_no_hard_rule_acts_like_a_simple_one():
     simple = {rule.apply(PROBE) for rule in moves()}
-    composed = [rule.apply(PROBE) for rule in compositions()]
+    hard = [rule.apply(PROBE) for rule in hard_rules()]
     assert len(simple) == len(moves())
-    assert len({*simple, *composed}) == len(moves()) + len(composed)
+    assert len({*simple, *hard}) == len(moves()) + len(hard)
 
 
 def test_every_puzzle_of_the_corpus_has_a_simple_rule():

@@ -3,7 +3,7 @@
 1. puzzle: demonstrations of a simple rule and one more example; the loss covers every output but the first.
 2. edit: a request for a self-edit, answered by a configuration drawn without regard to the puzzle.
 
-Invariant: every rule is a simple one (`rules.simple_rule`); the compositions of the shipped puzzles never occur.
+Invariant: every rule is a simple one (`rules.simple_rule`); the hard ones of the shipped puzzles never occur.
 """
 
 import random

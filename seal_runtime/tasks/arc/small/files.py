@@ -1,6 +1,6 @@
 """The shipped puzzles as files in the ARC JSON format: challenges and solutions, for training and for evaluation.
 
-Reproducible byte for byte from the seed. The rules are compositions, no rule belongs to two puzzles, and the demonstrations of each puzzle
+Reproducible byte for byte from the seed. The rules are hard ones, no rule belongs to two puzzles, and the demonstrations of each puzzle
 leave one answer only.
 """
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from seal_runtime.tasks.arc.grids import Example, Grid
 from seal_runtime.tasks.arc.small.puzzles import examples
-from seal_runtime.tasks.arc.small.rules import Rule, compositions, moves
+from seal_runtime.tasks.arc.small.rules import Rule, hard_rules, moves
 
 NUM_DEMONSTRATIONS = 4
 # Two attempts at one small grid succeed by luck too often; a puzzle counts only when all its test inputs are right.
@@ -46,13 +46,13 @@ def write_puzzles(folder: Path, seed: int) -> list[Path]:
 
 def puzzle_rules(seed: int) -> dict[str, tuple[Rule, ...]]:
     """Return the rules of the puzzles of each group, each rule once."""
-    shuffled = iter(random.Random(f"small-grids-rules-{seed}").sample(compositions(), sum(NUM_PUZZLES.values())))
+    shuffled = iter(random.Random(f"small-grids-rules-{seed}").sample(hard_rules(), sum(NUM_PUZZLES.values())))
     return {group: tuple(itertools.islice(shuffled, count)) for group, count in NUM_PUZZLES.items()}
 
 
 def answers_that_fit(demonstrations: Sequence[Example], asked: Grid) -> set[Grid]:
-    """Return what the rules that explain all demonstrations, simple or composed, make of a grid."""
-    explaining = (rule for rule in (*moves(), *compositions()) if all(rule.apply(shown.input) == shown.output for shown in demonstrations))
+    """Return what the rules that explain all demonstrations, simple or hard, make of a grid."""
+    explaining = (rule for rule in (*moves(), *hard_rules()) if all(rule.apply(shown.input) == shown.output for shown in demonstrations))
     return {rule.apply(asked) for rule in explaining}
 
 

@@ -1,7 +1,7 @@
-"""The rules of the small grids: simple ones, which pretraining shows, and compositions of two, which it never does.
+"""The rules of the small grids: simple ones, which pretraining shows, and hard ones, which it never does.
 
-A rule maps a grid of two rows and two columns to another. A composition that acts like a simple rule counts as none (`compositions`
-leaves it out), so that the rule of a shipped puzzle never occurs in the pretraining corpus.
+A rule maps a grid of two rows and two columns to another. What acts like a simple rule is no hard one, so that the rule of a shipped
+puzzle never occurs in the pretraining corpus.
 """
 
 import random
@@ -15,7 +15,7 @@ SIDE = 2
 BLACK = 0
 _DIRECTIONS = {"right": (0, 1), "left": (0, -1), "down": (1, 0), "up": (-1, 0)}
 _MOVE_PROBABILITY = 0.8
-# A composition that pushes more than a row out of the grid leaves too little to see its rule by.
+# What pushes more than a row out of the grid leaves too little to see its rule by.
 _MIN_KEPT_CELLS = 2
 # Pairwise different cells: two rules that move cells are the same when they do the same to these.
 PROBE: Grid = tuple(tuple(1 + SIDE * row + column for column in range(SIDE)) for row in range(SIDE))
@@ -40,16 +40,14 @@ def simple_rule(rng: random.Random) -> Rule:
 
 @cache
 def moves() -> tuple[Rule, ...]:
-    """Return the simple rules that move cells: the symmetries of the square, shifts, and swaps of two neighbours."""
-    return (*_symmetries(), *_shifts(), *_swaps())
+    """Return the simple rules that move cells: the symmetries of the square, and shifts."""
+    return (*_symmetries(), *_shifts())
 
 
 @cache
 def painters() -> tuple[Rule, ...]:
-    """Return the simple rules that paint cells where they are: a row, a column, or one cell, in one colour."""
-    cells = [(row, column) for row in range(SIDE) for column in range(SIDE)]
-    areas = {f"cell {cell}": {cell} for cell in cells}
-    areas |= {f"row {row}": {(row, column) for column in range(SIDE)} for row in range(SIDE)}
+    """Return the simple rules that paint cells where they are: a row or a column, in one colour."""
+    areas = {f"row {row}": {(row, column) for column in range(SIDE)} for row in range(SIDE)}
     areas |= {f"column {column}": {(row, column) for row in range(SIDE)} for column in range(SIDE)}
     return tuple(
         Rule(name=f"paint {name} {colour}", apply=lambda grid, area=area, colour=colour: _painted(grid, area, colour))
@@ -59,12 +57,13 @@ def painters() -> tuple[Rule, ...]:
 
 
 @cache
-def compositions() -> tuple[Rule, ...]:
-    """Return every composition of two moves that is no move itself and keeps at least two cells; each action once."""
+def hard_rules() -> tuple[Rule, ...]:
+    """Return the compositions of two that move cells, swaps among them, are no simple rule, and keep two cells; each action once."""
+    parts = (*moves(), *_swaps())
     seen = {rule.apply(PROBE) for rule in moves()}
     found = []
-    for first in moves():
-        for rule in map(first.then, moves()):
+    for first in parts:
+        for rule in map(first.then, parts):
             action = rule.apply(PROBE)
             if action not in seen and sum(cell != BLACK for row in action for cell in row) >= _MIN_KEPT_CELLS:
                 seen.add(action)

@@ -6,10 +6,10 @@ import random
 AUGMENTATIONS = ("use_basic_augmentations", "use_size_augmentations", "use_chain_augmentations", "use_repeat_augmentations")
 STRATEGIES = ("train_using_all_tokens", "train_using_output_tokens")
 # From no effect to divergence: the prior knows nothing of what works.
-LEARNING_RATES = (1e-05, 0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1)
-EPOCHS = (1, 2, 3, 4, 6, 8, 10)
+LEARNING_RATES = (1e-05, 0.0001, 0.001, 0.003, 0.01, 0.1)
+EPOCHS = (1, 2, 3, 4, 6, 10)
 _INVALID_PROBABILITY = 0.1
-_AUGMENTATION_PROBABILITY = 0.4
+_AUGMENTATION_PROBABILITY = 0.5
 
 Configuration = dict[str, dict[str, bool | str | float | int]]
 
