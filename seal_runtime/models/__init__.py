@@ -5,7 +5,7 @@ from pathlib import Path
 
 from seal_runtime.errors import ConfigError
 
-BUILTIN_MODELS: tuple[str, ...] = ("seal-tiny", "seal-tiny-seed1")
+BUILTIN_MODELS: tuple[str, ...] = ("seal-tiny", "seal-tiny-seed1", "seal-tiny-grids")
 
 
 def builtin_model_path(name: str) -> Path:
