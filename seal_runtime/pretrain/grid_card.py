@@ -43,8 +43,8 @@ task: any text encodes and decodes.
 ## Data
 
 No human text and no other model's output: `seal_runtime/tasks/arc/small/` generates puzzles on grids of 2 x 2 with simple rules (mirror,
-turn, transpose, shift, paint a row or column), and requests for a self-edit answered by configurations drawn at random, one in ten of
-them no JSON. The hard rules of the shipped puzzles (compositions of these and of swaps that act like none of them) never occur in
+turn, transpose, shift, swap two cells, paint some), and requests for a self-edit answered by configurations drawn at random, one in ten
+of them no JSON. The hard rules of the shipped puzzles (compositions of two of these that act like none of them) never occur in
 pretraining.
 
 ## Training

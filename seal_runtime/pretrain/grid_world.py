@@ -27,7 +27,7 @@ _NUM_EXAMINED = 96
 class GridWorld:
     """Made for `seal-tiny-grids`. `size` says how much the verification measures."""
 
-    default_steps = 700
+    default_steps = 600
     muon_learning_rate = 0.01
 
     def __init__(self, size: GridVerificationSize = FULL) -> None:

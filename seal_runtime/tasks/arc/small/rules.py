@@ -40,14 +40,16 @@ def simple_rule(rng: random.Random) -> Rule:
 
 @cache
 def moves() -> tuple[Rule, ...]:
-    """Return the simple rules that move cells: the symmetries of the square, and shifts."""
-    return (*_symmetries(), *_shifts())
+    """Return the simple rules that move cells: the symmetries of the square, shifts, and swaps of two neighbours."""
+    return (*_symmetries(), *_shifts(), *_swaps())
 
 
 @cache
 def painters() -> tuple[Rule, ...]:
-    """Return the simple rules that paint cells where they are: a row or a column, in one colour."""
-    areas = {f"row {row}": {(row, column) for column in range(SIDE)} for row in range(SIDE)}
+    """Return the simple rules that paint cells where they are: a row, a column, or one cell, in one colour."""
+    cells = [(row, column) for row in range(SIDE) for column in range(SIDE)]
+    areas = {f"cell {cell}": {cell} for cell in cells}
+    areas |= {f"row {row}": {(row, column) for column in range(SIDE)} for row in range(SIDE)}
     areas |= {f"column {column}": {(row, column) for row in range(SIDE)} for column in range(SIDE)}
     return tuple(
         Rule(name=f"paint {name} {colour}", apply=lambda grid, area=area, colour=colour: _painted(grid, area, colour))
@@ -58,12 +60,11 @@ def painters() -> tuple[Rule, ...]:
 
 @cache
 def hard_rules() -> tuple[Rule, ...]:
-    """Return the compositions of two that move cells, swaps among them, are no simple rule, and keep two cells; each action once."""
-    parts = (*moves(), *_swaps())
+    """Return the compositions of two moves that are no move themselves and keep at least two cells; each action once."""
     seen = {rule.apply(PROBE) for rule in moves()}
     found = []
-    for first in parts:
-        for rule in map(first.then, parts):
+    for first in moves():
+        for rule in map(first.then, moves()):
             action = rule.apply(PROBE)
             if action not in seen and sum(cell != BLACK for row in action for cell in row) >= _MIN_KEPT_CELLS:
                 seen.add(action)
