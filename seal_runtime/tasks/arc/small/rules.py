@@ -15,8 +15,8 @@ SIDE = 2
 BLACK = 0
 _DIRECTIONS = {"right": (0, 1), "left": (0, -1), "down": (1, 0), "up": (-1, 0)}
 _MOVE_PROBABILITY = 0.8
-# What pushes more than a row out of the grid leaves too little to see its rule by.
-_MIN_KEPT_CELLS = 2
+# One shift pushes two cells out of the grid; a second would leave too little to see the rule by.
+_NUM_KEPT_CELLS = 2
 # Pairwise different cells: two rules that move cells are the same when they do the same to these.
 PROBE: Grid = tuple(tuple(1 + SIDE * row + column for column in range(SIDE)) for row in range(SIDE))
 
@@ -60,13 +60,16 @@ def painters() -> tuple[Rule, ...]:
 
 @cache
 def hard_rules() -> tuple[Rule, ...]:
-    """Return the compositions of two moves that are no move themselves and keep at least two cells; each action once."""
+    """Return the compositions of two moves, a shift among them, that are no move themselves and keep two cells; each action once.
+
+    Compositions without a shift are left out: a model that knows symmetries and swaps infers those without any training.
+    """
     seen = {rule.apply(PROBE) for rule in moves()}
     found = []
     for first in moves():
         for rule in map(first.then, moves()):
             action = rule.apply(PROBE)
-            if action not in seen and sum(cell != BLACK for row in action for cell in row) >= _MIN_KEPT_CELLS:
+            if action not in seen and sum(cell != BLACK for row in action for cell in row) == _NUM_KEPT_CELLS:
                 seen.add(action)
                 found.append(rule)
     return tuple(found)
