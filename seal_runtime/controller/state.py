@@ -13,7 +13,7 @@ from seal_runtime.config.topology import Topology
 from seal_runtime.controller.agents_table import AgentsTable
 from seal_runtime.controller.alarm_watch import AlarmWatch
 from seal_runtime.controller.backlog import Backlog
-from seal_runtime.controller.commands import Command, Finish, LogValue
+from seal_runtime.controller.commands import Command, Finish, LogValue, WriteMetrics
 from seal_runtime.controller.dispatch import Dispatcher, Ticket
 from seal_runtime.controller.effects import Effects
 from seal_runtime.controller.events import AgentRegistered, Event, JobFailedEvent, JobSucceeded, StopRequested, StorageFailed, Tick
@@ -149,7 +149,7 @@ class RunState:
         self._has_results = True
         self._dispatcher.close(ticket, now)
         self._out.commit(record_of(ticket.work, event))
-        self._enter(self._workflow.apply(ticket.work, event.result, now))
+        self._enter(self._workflow.apply(ticket.work, event.result, now), now)
 
     def _late(self, event: JobSucceeded) -> None:
         """Change nothing; only an adapter that nobody will ever ask for is deleted."""
@@ -195,7 +195,7 @@ class RunState:
     def _set_aside(self, ticket: Ticket, reason: str, now: float) -> None:
         self._out.log("error", "job_set_aside", job=ticket.work.job_id, reason=reason)
         self._dispatcher.close(ticket, now)
-        self._enter(self._workflow.set_aside(ticket.work, reason, now))
+        self._enter(self._workflow.set_aside(ticket.work, reason, now), now)
 
     def _tick(self, now: float) -> None:
         self._supervision.tick(now)
@@ -213,7 +213,9 @@ class RunState:
         if deserted is not None:
             self._end(Finish(phase="failed", reason=deserted))
 
-    def _enter(self, effects: Effects) -> None:
+    def _enter(self, effects: Effects, now: float) -> None:
+        if any(isinstance(command, WriteMetrics) for command in effects.commands):
+            self._meter.tick(self.agents, num_scored(self._workflow), now)  # a study's shares reach up to its end
         self._out.commands += self._time_shares.complete(effects.commands)
         for work in effects.works:
             self._dispatcher.add(work)

@@ -12,6 +12,7 @@ import struct
 import subprocess
 import termios
 import time
+import uuid
 from pathlib import Path
 
 DEADLINE_SECONDS = 60.0
@@ -63,7 +64,8 @@ def _pty(argv: list[str], folder: Path, environment: dict[str, str], columns: in
 
 
 def _tmux(argv: list[str], folder: Path, environment: dict[str, str], columns: int, rows: int) -> str:
-    server = ["tmux", "-S", str(folder / "tmux.socket"), "-f", os.devnull]
+    # A name of its own: the server of the terminal before may still be on its way out.
+    server = ["tmux", "-S", str(folder / f"tmux-{uuid.uuid4().hex[:12]}.socket"), "-f", os.devnull]
     # The shell stays until the screen has been read; its last line says that the command is over.
     line = f"{shlex.join(argv)}; echo '{_DONE}'; sleep {DEADLINE_SECONDS:g}"
     start = ["new-session", "-d", "-s", "s", "-x", str(columns), "-y", str(rows), "-c", str(folder), "sh", "-c", line]

@@ -7,6 +7,7 @@ import pytest
 
 from protocol.jobs import AdaptJob, CreditJob, EvaluateJob, Job, JobResult, ProposeJob, ProposeResult
 from seal_runtime.controller.commands import Commit, KeepPolicy, SendTo
+from seal_runtime.controller.events import Tick
 from seal_runtime.ledger.records import PolicyRecord, ResultRecord
 
 MakeWorld = Callable[..., Any]
@@ -42,6 +43,15 @@ def test_a_reward_is_the_mean_grade_and_an_unparsed_edit_scores_zero_without_an_
         edit.rewards for group in calm_world.results("credit", "round-1")[0].job.groups for edit in group.edits if "bad" in edit.text
     ]
     assert rewards == [(0.0,)] * len(bad)
+
+
+def test_a_study_that_ends_between_two_ticks_has_its_time_shares(make_world: MakeWorld) -> None:
+    world = make_world()
+    world.feed(Tick())
+    world.join_all()
+    world.now += 0.5
+    world.run_calmly()
+    assert sum(world.metrics()["round-1"].time_shares.values()) == pytest.approx(1.0)
 
 
 def test_nothing_but_the_rounds_own_rewards_reaches_credit(calm_world: Any) -> None:

@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from chat_server import ChatServer, chat_server, refuses, says, send, sends
 
 from agents.grading import GradingPool
-from protocol.jobs import Question
+from protocol.jobs import EvaluateJob, PolicyRef, Question
 from seal_runtime.config.judge import JudgeConfig
 from seal_runtime.errors import GradeError
 from seal_runtime.tasks.graders import make_grader
@@ -200,15 +200,27 @@ def test_jobs_get_their_verdicts_through_the_grading_pool(tmp_path: Path) -> Non
     questions = tuple(Question(question_id=f"q{index}", prompt=answer_prompt("T", f"Who {index}?"), answers=("x",)) for index in range(2))
     with chat_server(by_answer) as server:
         pool = GradingPool(make_grader("judge", config.model_copy(update={"base_url": server.url})), num_threads=1, timeout_seconds=30.0)
-        pool.submit("fine", questions, ["right", "wrong"])
-        pool.submit("bad", questions, ["right", "outage"])
+        fine, bad = (
+            EvaluateJob(
+                job_id=name,
+                policy=PolicyRef(version=0, chain=()),
+                adapter=None,
+                questions=questions,
+                max_new_tokens=4,
+                stop="\n",
+                scoring="mean",
+            )
+            for name in ("fine", "bad")
+        )
+        pool.submit(fine, ["right", "wrong"])
+        pool.submit(bad, ["right", "outage"])
         found: dict[str, object] = {}
         deadline = time.monotonic() + 30
         while len(found) < 2:
             assert time.monotonic() < deadline
             found |= dict(pool.collect(0.01))
         pool.close()
-    assert [answer.score for answer in found["fine"]] == [1.0, 0.0]  # type: ignore[attr-defined]
+    assert [answer.score for answer in found["fine"].answers] == [1.0, 0.0]  # type: ignore[attr-defined]
     assert isinstance(found["bad"], GradeError)
     assert "Question: Topic: T\nWho 0?\nGold answer: x" in server.requests[0]["messages"][0]["content"]  # type: ignore[index]
 
