@@ -180,17 +180,10 @@ def test_every_order_of_events_with_an_edit_drawn_again_and_one_that_trains_noth
     ]
 
 
-def visit_all(topology: Topology, task: ToyTask) -> World:
-    """Visit every state, end each of them, and return the calm run."""
-    calm = World(topology, task)
-    calm.join_all()
-    assert calm.run_calmly().phase == "done"
-    first = World(topology, task)
-    for role in ROLES:
-        for index in range(2):
-            first.join(role, f"{role}-{index}", capacity=1, incarnation=f"{role}-{index}")
-    seen = {(key_of(first), MAX_MISFORTUNES)}
-    frontier = [(first, MAX_MISFORTUNES)]
+def explore(first: World, num_misfortunes: int, at_end: Callable[[World], None]) -> int:
+    """Visit every state that follows from `first`, hand each whose run goes on to `at_end`, and return how many there are."""
+    seen = {(key_of(first), num_misfortunes)}
+    frontier = [(first, num_misfortunes)]
     while frontier:
         world, misfortunes = frontier.pop()
         world.commands.clear()
@@ -203,6 +196,18 @@ def visit_all(topology: Topology, task: ToyTask) -> World:
                 seen.add(state)
                 frontier.append((following, misfortunes - cost))
         if world.finish is None:
-            check(world, calm.chosen())
-    assert len(seen) > 1000
+            at_end(world)
+    return len(seen)
+
+
+def visit_all(topology: Topology, task: ToyTask) -> World:
+    """Visit every state, end each of them, and return the calm run."""
+    calm = World(topology, task)
+    calm.join_all()
+    assert calm.run_calmly().phase == "done"
+    first = World(topology, task)
+    for role in ROLES:
+        for index in range(2):
+            first.join(role, f"{role}-{index}", capacity=1, incarnation=f"{role}-{index}")
+    assert explore(first, MAX_MISFORTUNES, lambda world: check(world, calm.chosen())) > 1000
     return calm

@@ -8,7 +8,7 @@ from chaotic_world import TIGHT, check_books, play
 from fake_world import World
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from test_exhaustive import ROLES, copies, key_of, steps
+from test_exhaustive import ROLES, explore
 from toy_task import ToyTask, toy_topology
 
 from seal_runtime.ledger.records import SetAsideRecord
@@ -96,22 +96,7 @@ def test_every_order_of_events_ends_with_the_same_books(studies: dict[str, objec
     first = World(topology)
     for role in ROLES[:3]:
         first.join(role, f"{role}-0", capacity=2, incarnation=f"{role}-0")
-    seen = {(key_of(first), num_misfortunes)}
-    frontier = [(first, num_misfortunes)]
-    while frontier:
-        world, misfortunes = frontier.pop()
-        world.commands.clear()
-        copy = copies(world)
-        for step, name, cost in steps(world, misfortunes):
-            following = copy()
-            step(following, name)
-            state = (key_of(following), misfortunes - cost)
-            if state not in seen:
-                seen.add(state)
-                frontier.append((following, misfortunes - cost))
-        if world.finish is None:
-            _end(world, books(calm))
-    assert len(seen) > 100
+    assert explore(first, num_misfortunes, lambda world: _end(world, books(calm))) > 100
 
 
 def _end(world: World, calm: dict[str, Any]) -> None:
